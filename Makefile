@@ -1,0 +1,32 @@
+# make demo: set up and run the README's session on a small sample    make test: set up and run the tests
+# make test-long: the tests that take minutes    make lint: style    make clean: remove what these made
+PYTHON ?= python3
+BIN := $(CURDIR)/.venv/bin
+DEMO := build/demo
+
+.PHONY: demo test test-long lint clean
+
+demo: .venv/installed
+	rm -rf $(DEMO) && mkdir -p $(DEMO)
+	sed -n '/^```sh demo$$/,/^```$$/p' README.md | grep -v '^```' > $(DEMO)/session.sh
+	cd $(DEMO) && PATH="$(BIN):$$PATH" CIA_ANNOTATIONS="$(CURDIR)/tests/data" sh -ev session.sh
+	@echo "everything it wrote is in $(DEMO)"
+
+test: .venv/installed
+	$(BIN)/python -m pytest
+
+test-long: .venv/installed
+	$(BIN)/python -m pytest tests/long
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean:
+	rm -rf .venv build *.egg-info
+
+.venv/installed: setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "cia-bench needs Python 3.11 or newer: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
+	touch $@

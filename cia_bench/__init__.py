@@ -1,0 +1,30 @@
+"""The open toolkit for chirality in video embeddings.
+
+In Python: `evaluate(embeddings, data)` scores embeddings, `read_data(folder)` reads what `cia build` wrote. Both are
+imported when first used, so that `import cia_bench` stays light.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Data": "cia_bench.build",
+    "EvaluationSettings": "cia_bench.evaluation",
+    "Result": "cia_bench.evaluation",
+    "evaluate": "cia_bench.evaluation",
+    "read_data": "cia_bench.build",
+    "read_result": "cia_bench.evaluation",
+    "write_result": "cia_bench.evaluation",
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module 'cia_bench' has no attribute {name!r}; it has {', '.join(__all__)}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -1,0 +1,142 @@
+"""Read embeddings, whatever file or frame they come in, and check them."""
+
+import hashlib
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cia_bench.errors import EmbeddingError
+from cia_bench.tables import read_embeddings
+
+FORMS = "a .parquet file, an .npz file with clip ids and vectors, or a folder of <clip id>.npy files"
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """One finite vector a clip; ids are unique."""
+
+    clip_ids: pd.Index  # (N,) text
+    vectors: np.ndarray  # (N, D), floating point
+    origin: dict  # what they were read from
+
+
+def load_embeddings(source: Path | str | pd.DataFrame) -> Embeddings:
+    """Read embeddings from Parquet, an npz, a folder of npy files, or a frame.
+
+    Parquet and a frame have the columns clip_id and embedding. An npz holds one array of ids (text) and one of vectors, under any names. In a folder, a clip's file is
+    `<clip id>.npy`, in subfolders where the id has slashes.
+
+    Raises EmbeddingError, naming the clip where there is one: unreadable, no or repeated ids, vectors of different
+    lengths, more or less than one vector a clip, NaN or infinite numbers.
+    """
+    if isinstance(source, pd.DataFrame):
+        return _checked("the frame", *_read_frame(source))
+    path = Path(source)
+    if path.is_dir():
+        return _checked(path.name, *_read_folder(path), place=path)
+    if not path.exists():
+        raise EmbeddingError(f"embeddings {path} do not exist; give {FORMS}")
+    readers = {".parquet": read_embeddings, ".npz": _read_npz}
+    if path.suffix not in readers:
+        raise EmbeddingError(f"can't tell what {path} is by its name; give {FORMS}")
+    return _checked(path.name, *readers[path.suffix](path), place=path)
+
+
+def _read_frame(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    missing = [name for name in ("clip_id", "embedding") if name not in frame.columns]
+    if missing:
+        raise EmbeddingError(f"the frame of embeddings lacks column {', '.join(missing)}")
+    clip_ids = frame.clip_id.to_numpy(dtype=object)
+    return clip_ids, _stack("the frame", clip_ids, list(frame.embedding))
+
+
+def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise EmbeddingError(
+            f"{path} can't be read as npz without pickle: {error}; save ids as np.array(ids, dtype=str)"
+        ) from error
+    ids = [name for name, array in arrays.items() if array.dtype.kind == "U" and array.ndim == 1]
+    vectors = [name for name, array in arrays.items() if array.dtype.kind in "fiu" and array.ndim > 1]
+    if len(ids) != 1 or len(vectors) != 1:
+        found = ", ".join(f"{name} ({array.dtype}, {array.shape})" for name, array in arrays.items()) or "nothing"
+        raise EmbeddingError(
+            f"{path} needs one array of clip ids (text) and one of vectors (numbers); it holds {found}"
+        )
+    return arrays[ids[0]].astype(object), arrays[vectors[0]]
+
+
+def _read_folder(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    files = sorted(file for file in path.rglob("*.npy") if file.is_file())
+    if not files:
+        raise EmbeddingError(f"{path} holds no .npy file; give {FORMS}")
+    clip_ids = np.array([file.relative_to(path).as_posix().removesuffix(".npy") for file in files], dtype=object)
+    return clip_ids, _stack(str(path), clip_ids, [_read_npy(file) for file in files])
+
+
+def _read_npy(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise EmbeddingError(f"{path} can't be read as npy without pickle: {error}") from error
+
+
+def _stack(name: str, clip_ids: np.ndarray, vectors: list) -> np.ndarray:
+    """One array from a list of equally shaped ones."""
+    arrays = [np.asarray(vector) for vector in vectors]
+    for clip_id, array in zip(clip_ids, arrays, strict=True):
+        if array.dtype.kind not in "fiu" or array.ndim == 0:
+            raise EmbeddingError(
+                f"{name}: the embedding of {clip_id!r} is {array.dtype} {array.shape}, not a vector of numbers"
+            )
+        if array.shape != arrays[0].shape:
+            first = f"that of {clip_ids[0]!r} {arrays[0].shape}"
+            raise EmbeddingError(f"{name}: the embedding of {clip_id!r} has shape {array.shape}, {first}")
+    return np.stack(arrays) if arrays else np.empty((0, 0))
+
+
+def _checked(name: str, clip_ids: np.ndarray, vectors: np.ndarray, place: Path | str | None = None) -> Embeddings:
+    place = place or name
+    if len(clip_ids) != len(vectors):
+        raise EmbeddingError(f"{place} holds {len(clip_ids)} clip ids and {len(vectors)} embeddings")
+    if not len(vectors):
+        raise EmbeddingError(f"{place} holds no embedding")
+    if vectors.ndim != 2:
+        shape = vectors.shape[1:]
+        raise EmbeddingError(
+            f"{place} holds arrays of shape {shape} a clip; make them one vector a clip, by a mean or by joining them"
+        )
+    if not vectors.shape[1]:
+        raise EmbeddingError(f"{place} holds vectors of no numbers")
+    index = pd.Index(clip_ids)
+    strange = [clip_id for clip_id in clip_ids if not isinstance(clip_id, str)]
+    if strange:
+        raise EmbeddingError(f"{place}: clip id {strange[0]!r} is not text")
+    if not index.is_unique:
+        repeated = index[index.duplicated()]
+        raise EmbeddingError(
+            f"{place}: {len(repeated)} clip ids are repeated, the first {repeated[0]!r}; give each clip one embedding"
+        )
+    if vectors.dtype.kind != "f":
+        vectors = vectors.astype(np.float64)
+    broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    if len(broken):
+        raise EmbeddingError(
+            f"{place}: {len(broken)} embeddings hold NaN or infinite numbers, the first {index[broken[0]]!r}"
+        )
+    origin = {"name": name, "sha256": _content_digest(index, vectors), "dtype": str(vectors.dtype), "clips": len(index)}
+    return Embeddings(index, vectors, origin)
+
+
+def _content_digest(clip_ids: pd.Index, vectors: np.ndarray) -> str:
+    """SHA-256 over ids and numbers in the order of ids: the same for the same embeddings in whatever file."""
+    digest = hashlib.sha256(f"{vectors.dtype.newbyteorder('<').str} {vectors.shape[1]}\n".encode())
+    for row in np.argsort(clip_ids.to_numpy(dtype=object), kind="stable"):
+        digest.update(clip_ids[row].encode() + b"\n")
+        digest.update(np.ascontiguousarray(vectors[row], dtype=vectors.dtype.newbyteorder("<")))
+    return digest.hexdigest()

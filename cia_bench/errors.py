@@ -1,0 +1,45 @@
+"""The errors that are the user's to mend: one tree, each message one printable line."""
+
+
+def printable(text: str) -> str:
+    """Return `text` with each control or invisible character written as its escape, safe on a terminal line."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+class CiaError(Exception):
+    """Something the user can mend; the command line prints it as one line and exits with code 1."""
+
+    def __init__(self, message: str):
+        super().__init__(printable(message))
+
+
+class ConfigError(CiaError):
+    """A setting, a name or a folder that was asked for does not exist or makes no sense."""
+
+
+class AnnotationError(CiaError):
+    """A source owner's annotation file is missing or not in its documented layout."""
+
+
+class TableError(CiaError):
+    """One of our own tables is missing, or its columns or rows are not as its schema says."""
+
+
+class BuildError(CiaError):
+    """A data folder can't be built, or does not hold the build it should."""
+
+
+class EmbeddingError(CiaError):
+    """Embeddings can't be read, or do not fit the clips they should score."""
+
+
+class ProbeError(CiaError):
+    """A probe can't be fitted to the clips it was given."""
+
+
+class ResultError(CiaError):
+    """A result can't be read, or can't stand beside the others."""
+
+
+class WriteError(CiaError):
+    """A file could not be written; nothing was left half-written."""

@@ -1,0 +1,323 @@
+"""Score embeddings on chiral groups: embeddings + clips -> result."""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cia_bench.build import Data, read_data, versions
+from cia_bench.embeddings import Embeddings, load_embeddings
+from cia_bench.errors import BuildError, ConfigError, EmbeddingError, ResultError
+from cia_bench.files import whole_files, write_json
+from cia_bench.probes import build_probe
+from cia_bench.statistics import percentile_interval, resample_group_mean, wilson_interval
+from cia_bench.tables import PREDICTIONS
+
+RESULT_FILE = "result.json"
+RESULT_FIELDS = ("model", "embeddings", "protocol", "statistics", "sources", "mean", "groups", "versions")
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """How a score is made and how sure it is."""
+
+    protocol: str = "paper"  # the sources' own splits, features as they are
+    probe: str = "ridge"
+    level: float = 0.95  # of every interval
+    draws: int = 10_000  # bootstrap draws behind a mean's interval
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.protocol != "paper":
+            raise ConfigError(f"unknown protocol {self.protocol!r}; choose from paper")
+        build_probe(self.probe)
+        if not 0 < self.level < 1:
+            raise ConfigError(f"level is {self.level}; an interval needs a share between 0 and 1")
+        if self.draws < 1:
+            raise ConfigError(f"draws is {self.draws}; a bootstrap needs at least one")
+
+
+@dataclass(frozen=True)
+class Result:
+    """Scores of one model. Accuracies are fractions.
+
+    `record` is what result.json holds. `predictions` has a row a scored clip (tables.PREDICTIONS).
+    """
+
+    record: dict
+    predictions: pd.DataFrame
+
+    @property
+    def groups(self) -> pd.DataFrame:
+        """A row a chiral group: clips, right answers, accuracy with Wilson interval, what a constant answer scores."""
+        return pd.DataFrame(self.record["groups"])
+
+    @property
+    def sources(self) -> pd.DataFrame:
+        """A row a source: mean accuracy over its groups with its interval, and the same for a constant answer."""
+        rows = [{"source": name, **source} for name, source in self.record["sources"].items()]
+        return pd.json_normalize(rows, sep="_")
+
+    def __str__(self) -> str:
+        """The scores in percent, one line a source and one for their mean."""
+        model, level = self.record["model"], self.record["statistics"]["level"]
+        protocol = self.record["protocol"]["name"]
+        lines = [f"{model['name']} ({model['dim']} numbers), {protocol} protocol, accuracy in percent:"]
+        for name, score in self.record["sources"].items():
+            lines.append(
+                f"  {name:<10} {_in_words(score, level)}; {score['groups']} groups, {score['clips']:,} validation clips"
+            )
+        if len(self.record["sources"]) > 1:
+            lines.append(f"  {'mean':<10} {_in_words(self.record['mean'], level)}")
+        lines += [f"  left out {source}: no embedding of its clips" for source in self.record["left_out_sources"]]
+        return "\n".join(lines)
+
+
+def _in_words(score: dict, level: float) -> str:
+    interval = "no interval (one cluster)"
+    if score["interval"]:
+        interval = "{:.0%} interval {:.1f} to {:.1f}".format(level, *(100 * end for end in score["interval"]))
+    return f"{100 * score['accuracy']:.1f}, {interval}; a constant answer {100 * score['constant']['accuracy']:.1f}"
+
+
+def evaluate(
+    embeddings: Path | str | pd.DataFrame,
+    data: Path | str | Data,
+    model: str | None = None,
+    parameters: int | None = None,
+    sources: Iterable[str] = (),
+    settings: EvaluationSettings | None = None,
+) -> Result:
+    """Fit a probe on each group's training clips and score its validation clips (arXiv 2509.08502, linear probe).
+
+    `embeddings` is a file (see load_embeddings) or a frame with columns clip_id and embedding, one vector a clip.
+    `data` is a data folder or what `read_data` returns. `model` names the model, by default after the file;
+    `parameters` is its number of parameters. Without `sources`, all built sources that have any embedding are scored,
+    the others are listed in the record.
+
+    Raises EmbeddingError if embeddings are unreadable, repeated, not finite, of clips that are not in `data`, or
+    lacking for some clip of a scored source; BuildError if the data is damaged or a group lacks a label.
+    """
+    settings = settings or EvaluationSettings()
+    loaded = load_embeddings(embeddings)
+    name = Path(loaded.origin["name"]).stem if model is None else model
+    if not name.strip():
+        raise ConfigError("the model's name is empty; give it one")
+    if parameters is not None and parameters < 0:
+        raise ConfigError(f"the model's number of parameters is {parameters}; it can't be negative")
+    everything = data if isinstance(data, Data) else read_data(data)
+    scored = _choose_sources(loaded, everything, list(sources))
+    predictions = pd.concat([_predict(loaded, everything.of(source), settings) for source in scored], ignore_index=True)
+    parts = {source: _summarise(source, predictions, everything, settings) for source in scored}
+    record = {
+        "model": {"name": name, "parameters": parameters, "dim": loaded.vectors.shape[1]},
+        "embeddings": loaded.origin,
+        "protocol": {"name": settings.protocol, "probe": {"name": settings.probe, **vars(build_probe(settings.probe))}},
+        "statistics": {key: value for key, value in asdict(settings).items() if key in ("level", "draws", "seed")},
+        "sources": {source: part.record for source, part in parts.items()},
+        "left_out_sources": [source for source in everything.sources() if source not in scored],
+        "mean": _mean_over_sources(list(parts.values()), settings.level),
+        "groups": [
+            row for source in scored for row in _group_rows(predictions[predictions.source == source], settings.level)
+        ],
+        "versions": versions(),
+    }
+    return Result(record, predictions[PREDICTIONS.schema.names])
+
+
+def _choose_sources(embeddings: Embeddings, data: Data, asked: list[str]) -> list[str]:
+    """The sources to score; raises EmbeddingError unless the embeddings are exactly of clips that `data` has."""
+    unknown = [source for source in asked if source not in data.sources()]
+    if unknown:
+        raise ConfigError(f"no source {unknown[0]!r} in the data; choose from {', '.join(data.sources())}")
+    place, ids = embeddings.origin["name"], embeddings.clip_ids
+    known = ids.isin(data.clips.clip_id)
+    if not known.all():
+        example = f"a clip id there looks like {data.clips.clip_id.iloc[0]!r}"
+        raise EmbeddingError(
+            f"{place}: {(~known).sum()} ids are of no clip in the data, the first {ids[~known][0]!r}; {example}"
+        )
+    scored = []
+    for source in asked or data.sources():
+        clips = pd.Index(data.of(source).clips.clip_id.unique())
+        missing = clips[~clips.isin(ids)]
+        if len(missing) == len(clips) and not asked:
+            continue
+        if len(missing):
+            raise EmbeddingError(
+                f"{place} lacks {len(missing)} of the {len(clips)} clips of {source}, the first {missing[0]!r}"
+            )
+        scored.append(source)
+    return sorted(set(scored))
+
+
+def _predict(embeddings: Embeddings, data: Data, settings: EvaluationSettings) -> pd.DataFrame:
+    """The validation clips of each group with the probe's answer and the train majority's; rows ordered by key."""
+    clips = data.clips.sort_values(["group_id", "clip_id"])
+    clips = clips.assign(row=embeddings.clip_ids.get_indexer(clips.clip_id))
+    answers = []
+    for group_id, group in clips.groupby("group_id"):
+        train, validation = (group[group.split == split] for split in ("train", "validation"))
+        for split, part in (("train", train), ("validation", validation)):
+            absent = {0, 1} - set(part.label)
+            if absent:
+                raise BuildError(
+                    f"group {group_id!r} has no clip of label {min(absent)} in {split}; cia verify says more"
+                )
+        probe = build_probe(settings.probe).fit(embeddings.vectors[train.row], train.label.to_numpy())
+        score = probe.decision_function(embeddings.vectors[validation.row])
+        majority = int(2 * train.label.sum() > len(train))  # a tie answers 0, as scikit-learn's DummyClassifier does
+        answers.append(
+            validation.assign(
+                score=score, prediction=(score > 0).astype(np.int8), constant=np.int8(majority), train=len(train)
+            )
+        )
+    return pd.concat(answers)
+
+
+@dataclass(frozen=True)
+class _SourceScore:
+    record: dict
+    draws: np.ndarray | None  # bootstrap values of the mean over groups, of the probe
+    constant_draws: np.ndarray | None  # and of the constant answer, from the same draws
+
+
+def _summarise(source: str, predictions: pd.DataFrame, data: Data, settings: EvaluationSettings) -> _SourceScore:
+    """Mean accuracy over groups, resampling subjects, or videos where the source does not name its subjects."""
+    rows = predictions[predictions.source == source]
+    unit = "video" if rows.subject.isna().any() else "subject"
+    clusters = pd.factorize(rows[unit], sort=True)[0]
+    groups = pd.factorize(rows.group_id)[0]
+    means, draws = {}, {}
+    for answer in ("prediction", "constant"):
+        correct = (rows[answer] == rows.label).to_numpy(float)
+        means[answer] = float(pd.Series(correct).groupby(groups).mean().mean())
+        draws[answer] = None
+        if clusters.max() > 0:  # one person or video alone says nothing of how others would differ
+            generator = np.random.default_rng([settings.seed, *source.encode()])
+            draws[answer] = resample_group_mean(correct, groups, clusters, settings.draws, generator)
+    record = {
+        "fingerprint": data.fingerprint(source),
+        "groups": rows.group_id.nunique(),
+        "clips": len(rows),
+        "accuracy": means["prediction"],
+        "interval": _interval(draws["prediction"], settings.level),
+        "constant": {"accuracy": means["constant"], "interval": _interval(draws["constant"], settings.level)},
+        "resampled": {"unit": unit, "count": int(clusters.max()) + 1},
+        "coverage": _coverage(data.of(source).clips, rows),
+    }
+    return _SourceScore(record, draws["prediction"], draws["constant"])
+
+
+def _coverage(clips: pd.DataFrame, scored: pd.DataFrame) -> dict[str, int]:
+    """How many validation rows the source has, and how many of them got a score."""
+    return {"validation_rows": int((clips.split == "validation").sum()), "scored_rows": len(scored)}
+
+
+def _interval(draws: np.ndarray | None, level: float) -> list[float] | None:
+    return None if draws is None else list(percentile_interval(draws, level))
+
+
+def _mean_over_sources(parts: list[_SourceScore], level: float) -> dict:
+    """Mean over the scored sources; they share no subject, so their draws are independent and average as they stand."""
+
+    def mean(records: list[dict], draws: list[np.ndarray | None]) -> dict:
+        together = None if any(one is None for one in draws) else np.mean(draws, axis=0)
+        return {
+            "accuracy": float(np.mean([one["accuracy"] for one in records])),
+            "interval": _interval(together, level),
+        }
+
+    records = [part.record for part in parts]
+    constant = mean([one["constant"] for one in records], [part.constant_draws for part in parts])
+    return {**mean(records, [part.draws for part in parts]), "constant": constant}
+
+
+def _group_rows(predictions: pd.DataFrame, level: float) -> list[dict]:
+    rows = []
+    for group_id, group in predictions.groupby("group_id"):
+        n, correct = len(group), int((group.prediction == group.label).sum())
+        rows.append(
+            {
+                "group_id": group_id,
+                "source": group.source.iloc[0],
+                "train_clips": int(group.train.iloc[0]),
+                "n": n,
+                "correct": correct,
+                "accuracy": correct / n,
+                "interval": list(wilson_interval(correct, n, level)),
+                "constant": float((group.constant == group.label).mean()),
+            }
+        )
+    return rows
+
+
+def write_result(result: Result, results: Path) -> Path:
+    """Write result.json and predictions.parquet into a folder of RESULTS named after the model; return that folder.
+
+    Raises ResultError if the folder holds a result of other embeddings, data or protocol.
+    """
+    name = result.record["model"]["name"]
+    folder = results / (re.sub(r"[^A-Za-z0-9+._-]", "_", name).lstrip(".") or "_")
+    if (folder / RESULT_FILE).exists() and _identity(read_result(folder)) != _identity(result.record):
+        raise ResultError(f"{folder} holds another result; delete it, or give this one another name or another --out")
+    with whole_files(folder, seal=RESULT_FILE) as scratch:
+        PREDICTIONS.write(scratch / "predictions.parquet", result.predictions)
+        write_json(scratch / RESULT_FILE, result.record)
+    return folder
+
+
+def _identity(record: dict) -> tuple:
+    fingerprints = {name: source["fingerprint"] for name, source in record["sources"].items()}
+    return record["model"]["name"], record["embeddings"], record["protocol"], record["statistics"], fingerprints
+
+
+def read_result(folder: Path) -> dict:
+    """Read result.json in a model's folder; raises ResultError if it is missing or not a result."""
+    path = Path(folder) / RESULT_FILE
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ResultError(f"{path} can't be read: {error}") from error
+    problem = _record_problem(record)
+    if problem:
+        raise ResultError(f"{path} is no result of cia eval: {problem}")
+    return record
+
+
+def _record_problem(record: object) -> str | None:
+    """What keeps `record` from being a result's, or None."""
+    if not isinstance(record, dict):
+        return "it is not a JSON object"
+    missing = [name for name in RESULT_FIELDS if name not in record]
+    if missing:
+        return f"it lacks {', '.join(missing)}"
+    try:
+        model, sources = record["model"], record["sources"]
+        if not isinstance(model["name"], str) or not isinstance(model["dim"], int):
+            return "model has no name or dim"
+        if not isinstance(model["parameters"], int | None):
+            return f"model.parameters is {model['parameters']!r}"
+        if not isinstance(record["protocol"]["name"], str):
+            return "protocol has no name"
+        if not sources:
+            return "it has no source"
+        for source in sources.values():
+            if not isinstance(source["fingerprint"], str) or not isinstance(source["groups"], int):
+                return "a source has no fingerprint or groups"
+        for score in (record["mean"], *sources.values()):
+            for part in (score, score["constant"]):
+                if not _is_score(part["accuracy"], part["interval"]):
+                    return f"accuracy {part['accuracy']!r} with interval {part['interval']!r} is no fraction"
+    except (KeyError, TypeError, AttributeError) as error:
+        return f"{type(error).__name__} {error}"
+    return None
+
+
+def _is_score(accuracy: object, interval: object) -> bool:
+    numbers = [accuracy, *([] if interval is None else interval)]
+    return len(numbers) in (1, 3) and all(isinstance(number, int | float) and 0 <= number <= 1 for number in numbers)

@@ -1,0 +1,56 @@
+"""Write files whole or not at all."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cia_bench.errors import WriteError
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write `content` as indented JSON; NaN and infinity, which JSON does not have, raise ValueError."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+@contextmanager
+def whole_files(folder: Path, seal: str) -> Iterator[Path]:
+    """Yield a scratch folder; when the block ends well its files move into `folder`, else `folder` stays as it was.
+
+    The file named `seal` moves last, so its presence says that the others are there. A killed run leaves at most the
+    scratch folder, which the next run replaces.
+
+    Raises WriteError for any OSError, for example a full disk.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    scratch = folder / f".part-{seal}"
+    try:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(scratch, ignore_errors=True)
+            scratch.mkdir()
+            yield scratch
+            for path in sorted(scratch.iterdir(), key=lambda path: (path.name == seal, path.name)):
+                os.replace(path, folder / path.name)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    except BaseException as error:
+        for path in missing:  # only those that this call made, and only while empty
+            try:
+                path.rmdir()
+            except OSError:
+                break
+        if isinstance(error, OSError):
+            reason = error.strerror or error
+            raise WriteError(f"can't write to {folder}: {reason}; nothing was changed there") from error
+        raise

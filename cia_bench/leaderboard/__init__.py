@@ -1,0 +1,1 @@
+"""From results to the leaderboard and its forms."""

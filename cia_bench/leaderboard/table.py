@@ -1,0 +1,121 @@
+"""Rank results: those that were scored on the same data in the same way, and only those, stand in one table."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from cia_bench.errors import ResultError
+from cia_bench.evaluation import RESULT_FILE, read_result
+
+CONSTANT = "constant"  # the row of an answer that is always the training clips' majority
+
+
+@dataclass(frozen=True)
+class Score:
+    """A mean accuracy over groups and its interval, as fractions; no interval where nothing could be resampled."""
+
+    accuracy: float
+    interval: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model, or the constant answer, which has neither parameters nor a size."""
+
+    model: str
+    parameters: int | None
+    dim: int | None
+    scores: dict[str, Score]  # by source
+    mean: Score
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Comparable rows, best first, the constant answer last."""
+
+    protocol: str  # as words
+    level: float  # of the intervals
+    sources: dict[str, dict]  # by name: groups, clips, fingerprint
+    rows: list[Row]
+
+
+def read_results(folders: list[Path]) -> list[tuple[Path, dict]]:
+    """The results in RESULTS folders, each with its own folder; a model's folder may be named itself.
+
+    Raises ResultError if a folder does not exist or holds no result, or a result can't be read.
+    """
+    found = {}
+    for folder in folders:
+        if not folder.is_dir():
+            raise ResultError(f"results folder {folder} does not exist; cia eval writes one")
+        paths = (
+            [folder]
+            if (folder / RESULT_FILE).exists()
+            else sorted(path.parent for path in folder.glob(f"*/{RESULT_FILE}"))
+        )
+        if not paths:
+            raise ResultError(f"{folder} holds no result; cia eval --out {folder} writes one")
+        found.update({path.resolve(): path for path in paths})
+    return [(path, read_result(path)) for path in found.values()]
+
+
+def rank(results: list[tuple[Path, dict]]) -> list[Ranking]:
+    """Sort results into rankings by data fingerprints, protocol and interval level; the largest ranking first.
+
+    Raises ResultError if two comparable results have one name, or differ in what a constant answer scores.
+    """
+    comparable: dict[str, list[tuple[Path, dict]]] = {}
+    for path, record in results:
+        fingerprints = {name: source["fingerprint"] for name, source in record["sources"].items()}
+        key = json.dumps([fingerprints, record["protocol"], record["statistics"].get("level")], sort_keys=True)
+        comparable.setdefault(key, []).append((path, record))
+    return [_ranking(comparable[key]) for key in sorted(comparable, key=lambda key: (-len(comparable[key]), key))]
+
+
+def _ranking(results: list[tuple[Path, dict]]) -> Ranking:
+    _refuse_conflicts(results)
+    record = results[0][1]
+    rows = [
+        Row(
+            record["model"]["name"],
+            record["model"]["parameters"],
+            record["model"]["dim"],
+            {name: _score(source) for name, source in record["sources"].items()},
+            _score(record["mean"]),
+        )
+        for _, record in results
+    ]
+    rows.sort(key=lambda row: (-row.mean.accuracy, row.model))
+    constant_scores = {name: _score(source["constant"]) for name, source in record["sources"].items()}
+    constant = Row(CONSTANT, None, None, constant_scores, _score(record["mean"]["constant"]))
+    probe = record["protocol"].get("probe", {}).get("name")
+    return Ranking(
+        protocol=f"protocol {record['protocol']['name']}, {probe} probe",
+        level=record["statistics"]["level"],
+        sources={
+            name: {key: source[key] for key in ("groups", "clips", "fingerprint")}
+            for name, source in sorted(record["sources"].items())
+        },
+        rows=[*rows, constant],
+    )
+
+
+def _score(part: dict) -> Score:
+    return Score(part["accuracy"], tuple(part["interval"]) if part["interval"] else None)
+
+
+def _refuse_conflicts(results: list[tuple[Path, dict]]) -> None:
+    seen: dict[str, Path] = {}
+    first_path, first = results[0]
+    for path, record in results:
+        name = record["model"]["name"]
+        if name in seen:
+            raise ResultError(f"{seen[name]} and {path} are both results of {name!r} on the same data; leave one out")
+        seen[name] = path
+        for source, score in record["sources"].items():
+            expected = first["sources"][source]["constant"]["accuracy"]
+            if abs(score["constant"]["accuracy"] - expected) > 1e-9:
+                raise ResultError(
+                    f"{path} and {first_path} disagree on what a constant answer scores on the same clips of {source}; "
+                    "one of them was changed by hand: score it again"
+                )

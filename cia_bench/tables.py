@@ -1,0 +1,237 @@
+"""The Parquet tables: one schema, one reader and one writer each.
+
+pyarrow turns a missing key into null and drops an unknown one without a word, so names, types and nulls are compared
+here. Writing sorts rows by their key and keeps no metadata, so identical content gives identical bytes.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cia_bench.errors import EmbeddingError, TableError
+
+SPLITS = ("train", "validation")
+COUNTS = ("train_forward", "train_reverse", "validation_forward", "validation_reverse")  # clips by split and label
+
+
+@dataclass(frozen=True)
+class Table:
+    """A kind of table: its name, its columns and the columns that tell its rows apart."""
+
+    name: str
+    schema: pa.Schema
+    key: tuple[str, ...]
+
+    def read(self, path: Path) -> pd.DataFrame:
+        """Read a file of this table.
+
+        Raises TableError, with all that is wrong in one line, if it is missing or its columns are not the schema's.
+        """
+        table = read_parquet(path)
+        problems = self._problems(table)
+        if problems:
+            raise TableError(f"{path} is no {self.name} table: {'; '.join(problems)}")
+        return table.select(self.schema.names).cast(self.schema).to_pandas()
+
+    def write(self, path: Path, frame: pd.DataFrame) -> None:
+        """Write `frame` (its columns in any order) sorted by the key.
+
+        Raises TableError for missing, unknown or wrongly typed columns, nulls, repeated keys; OSError from the disk.
+        """
+        pq.write_table(self.to_arrow(frame), path, compression="zstd")
+
+    def to_arrow(self, frame: pd.DataFrame) -> pa.Table:
+        """Return `frame` as the rows that `write` writes: columns in order, types exact, sorted by the key."""
+        problems = _name_problems(list(frame.columns), self.schema.names)
+        if problems:
+            raise TableError(f"not a {self.name} table: {'; '.join(problems)}")
+        try:
+            table = pa.Table.from_pandas(frame[self.schema.names], self.schema, preserve_index=False)
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise TableError(f"not a {self.name} table: {error}") from error
+        problems = self._problems(table)
+        repeated = frame.duplicated(list(self.key))
+        if repeated.any():
+            first = tuple(frame.loc[repeated, list(self.key)].iloc[0])
+            problems.append(f"{int(repeated.sum())} repeated {'+'.join(self.key)}, the first {first}")
+        if problems:
+            raise TableError(f"not a {self.name} table: {'; '.join(problems)}")
+        return table.replace_schema_metadata(None).sort_by([(column, "ascending") for column in self.key])
+
+    def _problems(self, table: pa.Table) -> list[str]:
+        problems = _name_problems(table.schema.names, self.schema.names)
+        for field in self.schema:
+            if table.schema.names.count(field.name) != 1:
+                continue
+            column = table.column(field.name)
+            if _plain_type(column.type) != field.type:
+                problems.append(f"column {field.name} is {column.type}, not {field.type}")
+            elif column.null_count and not field.nullable:
+                problems.append(f"column {field.name} has {column.null_count} nulls")
+        return problems
+
+
+def _name_problems(found: list[str], expected: list[str]) -> list[str]:
+    kinds = {
+        "missing": [name for name in expected if name not in found],
+        "unknown": [str(name) for name in found if name not in expected],
+        "repeated": sorted({name for name in found if found.count(name) > 1}),
+    }
+    return [f"{kind} column {', '.join(names)}" for kind, names in kinds.items() if names]
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    """The type with 32-bit offsets: pandas writes text back as large_string, which holds the same values."""
+    if pa.types.is_large_string(kind):
+        return pa.string()
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return pa.list_(_plain_type(kind.value_type))
+    return kind
+
+
+def read_parquet(path: Path) -> pa.Table:
+    """Read one Parquet file, whatever its columns; raises TableError if there is none."""
+    if not path.is_file():
+        raise TableError(f"{path} does not exist")
+    try:
+        return pq.ParquetFile(path).read()
+    except (pa.ArrowInvalid, OSError) as error:
+        raise TableError(f"{path} can't be read as Parquet: {error}") from error
+
+
+def _required(name: str, kind: pa.DataType) -> pa.Field:
+    return pa.field(name, kind, nullable=False)
+
+
+_GROUP_COLUMNS = [
+    _required("group_id", pa.string()),  # <source>/<forward>-<reverse>/<noun>
+    _required("source", pa.string()),
+    _required("forward", pa.string()),  # the phrase that has label 1
+    _required("reverse", pa.string()),  # the phrase that has label 0
+    _required("noun", pa.string()),
+    pa.field("published_id", pa.string()),  # the group's id in the published CiA; null if it is not in it
+    *(_required(count, pa.int32()) for count in COUNTS),
+]
+_HAZARDS = _required("hazards", pa.list_(pa.string()))  # machine-found reasons to look twice
+
+GROUPS = Table(
+    "groups",
+    pa.schema([*_GROUP_COLUMNS, _required("status", pa.string())]),  # why it was kept: "published"
+    key=("group_id",),
+)
+CANDIDATES = Table(
+    "candidates",
+    pa.schema([*_GROUP_COLUMNS, _required("lexicon_row", pa.string()), _HAZARDS]),  # lexicon_row: file:row id
+    key=("group_id",),
+)
+CLIPS = Table(
+    "clips",
+    pa.schema(
+        [
+            _required("group_id", pa.string()),
+            _required("clip_id", pa.string()),  # the published form; one id is one interval of one video
+            _required("source", pa.string()),
+            _required("video", pa.string()),  # path relative to the source's video folder, with forward slashes
+            pa.field("start_s", pa.float64()),  # unrounded; null (both) for a whole file
+            pa.field("stop_s", pa.float64()),
+            _required("label", pa.int8()),  # 1: the group's forward action, 0: its reverse
+            _required("verb", pa.string()),
+            _required("noun", pa.string()),
+            _required("text", pa.string()),  # the owner's caption or narration
+            _required("split", pa.string()),  # train or validation
+            pa.field("subject", pa.string()),  # the person who acts, where the source tells
+            _HAZARDS,
+        ]
+    ),
+    key=("group_id", "clip_id"),
+)
+FAILURES = Table(
+    "failures",
+    pa.schema([_required("clip_id", pa.string()), _required("stage", pa.string()), _required("reason", pa.string())]),
+    key=("clip_id", "stage"),
+)
+PREDICTIONS = Table(
+    "predictions",
+    pa.schema(
+        [
+            _required("group_id", pa.string()),
+            _required("clip_id", pa.string()),
+            _required("source", pa.string()),
+            _required("label", pa.int8()),
+            _required("prediction", pa.int8()),
+            _required("score", pa.float64()),  # the probe's decision value: above 0 predicts label 1
+        ]
+    ),
+    key=("group_id", "clip_id"),
+)
+
+
+def write_embeddings(path: Path, clip_ids: list[str], vectors: np.ndarray) -> None:
+    """Write embeddings sorted by clip id: columns clip_id and embedding, a fixed-shape tensor.
+
+    `vectors` is (N, D), or (N, T, D) for frame sequences, float16 or float32.
+
+    Raises EmbeddingError for another shape or dtype and for repeated ids; OSError from the disk.
+    """
+    if vectors.ndim not in (2, 3) or vectors.dtype not in (np.float16, np.float32):
+        shape = tuple(vectors.shape)
+        raise EmbeddingError(f"embeddings are float16 or float32, (N, D) or (N, T, D), not {vectors.dtype} {shape}")
+    if len(clip_ids) != len(vectors) or len(set(clip_ids)) != len(clip_ids):
+        raise EmbeddingError(f"{len(vectors)} embeddings need as many different clip ids, not {len(set(clip_ids))}")
+    order = sorted(range(len(clip_ids)), key=clip_ids.__getitem__)
+    kind = pa.fixed_shape_tensor(pa.from_numpy_dtype(vectors.dtype), vectors.shape[1:])
+    values = pa.array(np.ascontiguousarray(vectors[order]).reshape(-1))
+    rows = pa.FixedSizeListArray.from_arrays(values, int(np.prod(vectors.shape[1:])))
+    columns = [pa.array([clip_ids[row] for row in order], pa.string()), pa.ExtensionArray.from_storage(kind, rows)]
+    schema = pa.schema([_required("clip_id", pa.string()), _required("embedding", kind)])
+    pq.write_table(pa.table(columns, schema=schema), path, compression="zstd")
+
+
+def read_embeddings(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read clip ids, (N,), and embeddings, (N, D) or (N, T, D), from Parquet columns clip_id and embedding.
+
+    The embedding is a fixed-shape tensor, as `write_embeddings` writes it, or a list of numbers, as pandas does.
+
+    Raises EmbeddingError if a column is missing, has nulls, or rows differ in length (the row's clip id is named).
+    """
+    table = read_parquet(path)
+    problems = _name_problems(
+        [name for name in table.schema.names if name in ("clip_id", "embedding")], ["clip_id", "embedding"]
+    )
+    if problems:
+        found = ", ".join(table.schema.names)
+        raise EmbeddingError(f"{path}: {'; '.join(problems)}; its columns are {found}")
+    nulls = [name for name in ("clip_id", "embedding") if table.column(name).null_count]
+    if nulls:
+        raise EmbeddingError(f"{path}: column {nulls[0]} has nulls; give each clip an id and an embedding")
+    clip_ids = table.column("clip_id").to_pandas().to_numpy(dtype=object)
+    return clip_ids, _stack_column(path, table.column("embedding").combine_chunks(), clip_ids)
+
+
+def _stack_column(path: Path, column: pa.Array, clip_ids: np.ndarray) -> np.ndarray:
+    """The rows of a tensor or list column as one array, its first axis the rows."""
+    if isinstance(column, pa.ChunkedArray):
+        column = column.chunk(0) if column.num_chunks else pa.array([], column.type)
+    if isinstance(column.type, pa.FixedShapeTensorType):
+        return column.to_numpy_ndarray()
+    if not (
+        pa.types.is_list(column.type) or pa.types.is_large_list(column.type) or pa.types.is_fixed_size_list(column.type)
+    ):
+        raise EmbeddingError(f"{path}: column embedding is {column.type}, not a tensor or a list of numbers")
+    values = column.flatten()
+    lengths = column.value_lengths().to_numpy() if len(column) else np.array([0])
+    odd = np.flatnonzero(lengths != lengths[0])
+    if len(odd):
+        raise EmbeddingError(
+            f"{path}: the embedding of {clip_ids[odd[0]]!r} has {lengths[odd[0]]} numbers, "
+            f"that of {clip_ids[0]!r} {lengths[0]}"
+        )
+    if not (pa.types.is_floating(values.type) or pa.types.is_integer(values.type)) or values.null_count:
+        raise EmbeddingError(
+            f"{path}: column embedding holds {values.type} with {values.null_count} nulls, not only numbers"
+        )
+    return values.to_numpy(zero_copy_only=False).reshape(len(column), -1)
