@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from cia_bench import __version__
-from cia_bench.errors import BuildError, CiaError, ConfigError
+from cia_bench.errors import BuildError, CiaError, ConfigError, printable
 
 
 class OneLineErrors(click.Group):
@@ -21,6 +21,8 @@ class OneLineErrors(click.Group):
             return super().invoke(ctx)
         except CiaError as error:
             raise click.ClickException(str(error)) from error
+        except PermissionError as error:
+            raise click.ClickException(printable(f"no permission to read or write {error.filename}")) from error
 
 
 data_option = click.option(
@@ -55,7 +57,10 @@ def build(source: str, annotations: Path | None, out: Path, profile: str) -> Non
     click.echo(f"{source}, profile {profile}: {record['groups']} groups, {record['clips']:,} clips")
     _echo_some("left out", [f"{group['group_id']} ({group['reason']})" for group in record["left_out"]])
     _echo_some("under both labels, kept with the first", [clip["clip_id"] for clip in record["contradictory"]])
-    _echo_some("narrated with two intervals, kept with the first", record["merged_intervals"])
+    if record["merged_intervals"]:
+        click.echo(
+            f"clip ids with two intervals, kept with the first: {len(record['merged_intervals'])}, in build.json"
+        )
     click.echo(f"wrote {out / source}, fingerprint {record['fingerprint'][:12]}")
 
 

@@ -1,14 +1,13 @@
 """Read embeddings, whatever file or frame they come in, and check them."""
 
 import hashlib
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from cia_bench.errors import EmbeddingError
+from cia_bench.errors import EmbeddingError, some
 from cia_bench.tables import read_embeddings
 
 FORMS = "a .parquet file, an .npz file with clip ids and vectors, or a folder of <clip id>.npy files"
@@ -26,8 +25,8 @@ class Embeddings:
 def load_embeddings(source: Path | str | pd.DataFrame) -> Embeddings:
     """Read embeddings from Parquet, an npz, a folder of npy files, or a frame.
 
-    Parquet and a frame have the columns clip_id and embedding. An npz holds one array of ids (text) and one of vectors, under any names. In a folder, a clip's file is
-    `<clip id>.npy`, in subfolders where the id has slashes.
+    Parquet and a frame have the columns clip_id and embedding. An npz holds one array of ids (text) and one of vectors,
+    under any names. In a folder, a clip's file is `<clip id>.npy`, in subfolders where the id has slashes.
 
     Raises EmbeddingError, naming the clip where there is one: unreadable, no or repeated ids, vectors of different
     lengths, more or less than one vector a clip, NaN or infinite numbers.
@@ -57,7 +56,7 @@ def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged header makes numpy's parser raise nearly anything
         raise EmbeddingError(
             f"{path} can't be read as npz without pickle: {error}; save ids as np.array(ids, dtype=str)"
         ) from error
@@ -82,7 +81,7 @@ def _read_folder(path: Path) -> tuple[np.ndarray, np.ndarray]:
 def _read_npy(path: Path) -> np.ndarray:
     try:
         return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # as in _read_npz
         raise EmbeddingError(f"{path} can't be read as npy without pickle: {error}") from error
 
 
@@ -116,19 +115,15 @@ def _checked(name: str, clip_ids: np.ndarray, vectors: np.ndarray, place: Path |
     index = pd.Index(clip_ids)
     strange = [clip_id for clip_id in clip_ids if not isinstance(clip_id, str)]
     if strange:
-        raise EmbeddingError(f"{place}: clip id {strange[0]!r} is not text")
+        raise EmbeddingError(f"{place}: clip ids must be text, not {some(strange)}")
     if not index.is_unique:
-        repeated = index[index.duplicated()]
-        raise EmbeddingError(
-            f"{place}: {len(repeated)} clip ids are repeated, the first {repeated[0]!r}; give each clip one embedding"
-        )
+        repeated = index[index.duplicated()].tolist()
+        raise EmbeddingError(f"{place}: clip ids stand there twice: {some(repeated)}; give each clip one embedding")
     if vectors.dtype.kind != "f":
         vectors = vectors.astype(np.float64)
     broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
     if len(broken):
-        raise EmbeddingError(
-            f"{place}: {len(broken)} embeddings hold NaN or infinite numbers, the first {index[broken[0]]!r}"
-        )
+        raise EmbeddingError(f"{place}: NaN or infinite numbers in the embedding of {some(index[broken].tolist())}")
     origin = {"name": name, "sha256": _content_digest(index, vectors), "dtype": str(vectors.dtype), "clips": len(index)}
     return Embeddings(index, vectors, origin)
 

@@ -1,9 +1,16 @@
 """The errors that are the user's to mend: one tree, each message one printable line."""
 
+from collections.abc import Sequence
+
 
 def printable(text: str) -> str:
     """Return `text` with each control or invisible character written as its escape, safe on a terminal line."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def some(items: Sequence) -> str:
+    """The first of `items` and how many more there are, to name them in one line."""
+    return f"{items[0]!r}" + (f" and {len(items) - 1} more" if len(items) > 1 else "")
 
 
 class CiaError(Exception):

@@ -11,7 +11,7 @@ import pandas as pd
 
 from cia_bench.build import Data, read_data, versions
 from cia_bench.embeddings import Embeddings, load_embeddings
-from cia_bench.errors import BuildError, ConfigError, EmbeddingError, ResultError
+from cia_bench.errors import BuildError, ConfigError, EmbeddingError, ResultError, some
 from cia_bench.files import whole_files, write_json
 from cia_bench.probes import build_probe
 from cia_bench.statistics import percentile_interval, resample_group_mean, wilson_interval
@@ -134,13 +134,13 @@ def _choose_sources(embeddings: Embeddings, data: Data, asked: list[str]) -> lis
     unknown = [source for source in asked if source not in data.sources()]
     if unknown:
         raise ConfigError(f"no source {unknown[0]!r} in the data; choose from {', '.join(data.sources())}")
+    if not len(data.clips):
+        raise BuildError("the data has no clip to score")
     place, ids = embeddings.origin["name"], embeddings.clip_ids
     known = ids.isin(data.clips.clip_id)
     if not known.all():
         example = f"a clip id there looks like {data.clips.clip_id.iloc[0]!r}"
-        raise EmbeddingError(
-            f"{place}: {(~known).sum()} ids are of no clip in the data, the first {ids[~known][0]!r}; {example}"
-        )
+        raise EmbeddingError(f"{place}: the data has no clip {some(ids[~known].tolist())}; {example}")
     scored = []
     for source in asked or data.sources():
         clips = pd.Index(data.of(source).clips.clip_id.unique())
@@ -148,9 +148,7 @@ def _choose_sources(embeddings: Embeddings, data: Data, asked: list[str]) -> lis
         if len(missing) == len(clips) and not asked:
             continue
         if len(missing):
-            raise EmbeddingError(
-                f"{place} lacks {len(missing)} of the {len(clips)} clips of {source}, the first {missing[0]!r}"
-            )
+            raise EmbeddingError(f"{place} lacks {some(missing.tolist())} of the {len(clips)} clips of {source}")
         scored.append(source)
     return sorted(set(scored))
 

@@ -49,8 +49,9 @@ class Table:
         problems = _name_problems(list(frame.columns), self.schema.names)
         if problems:
             raise TableError(f"not a {self.name} table: {'; '.join(problems)}")
+        loose = pa.schema([field.with_nullable(True) for field in self.schema])  # nulls are ours to report
         try:
-            table = pa.Table.from_pandas(frame[self.schema.names], self.schema, preserve_index=False)
+            table = pa.Table.from_pandas(frame[self.schema.names], loose, preserve_index=False)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise TableError(f"not a {self.name} table: {error}") from error
         problems = self._problems(table)
@@ -60,7 +61,8 @@ class Table:
             problems.append(f"{int(repeated.sum())} repeated {'+'.join(self.key)}, the first {first}")
         if problems:
             raise TableError(f"not a {self.name} table: {'; '.join(problems)}")
-        return table.replace_schema_metadata(None).sort_by([(column, "ascending") for column in self.key])
+        table = table.replace_schema_metadata(None).cast(self.schema)
+        return table.sort_by([(column, "ascending") for column in self.key])
 
     def _problems(self, table: pa.Table) -> list[str]:
         problems = _name_problems(table.schema.names, self.schema.names)
@@ -68,7 +70,7 @@ class Table:
             if table.schema.names.count(field.name) != 1:
                 continue
             column = table.column(field.name)
-            if _plain_type(column.type) != field.type:
+            if not _same_values(column.type, field.type):
                 problems.append(f"column {field.name} is {column.type}, not {field.type}")
             elif column.null_count and not field.nullable:
                 problems.append(f"column {field.name} has {column.null_count} nulls")
@@ -84,13 +86,16 @@ def _name_problems(found: list[str], expected: list[str]) -> list[str]:
     return [f"{kind} column {', '.join(names)}" for kind, names in kinds.items() if names]
 
 
-def _plain_type(kind: pa.DataType) -> pa.DataType:
-    """The type with 32-bit offsets: pandas writes text back as large_string, which holds the same values."""
-    if pa.types.is_large_string(kind):
-        return pa.string()
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        return pa.list_(_plain_type(kind.value_type))
-    return kind
+def _same_values(found: pa.DataType, expected: pa.DataType) -> bool:
+    """Whether a column holds the expected type in whichever form pandas writes it back.
+
+    It writes text as large_string, and a column of nulls or empty lists with no type of its own.
+    """
+    if pa.types.is_null(found) or found == expected:
+        return True
+    if pa.types.is_list(expected) and (pa.types.is_list(found) or pa.types.is_large_list(found)):
+        return _same_values(found.value_type, expected.value_type)
+    return pa.types.is_large_string(found) and pa.types.is_string(expected)
 
 
 def read_parquet(path: Path) -> pa.Table:
@@ -98,9 +103,11 @@ def read_parquet(path: Path) -> pa.Table:
     if not path.is_file():
         raise TableError(f"{path} does not exist")
     try:
-        return pq.ParquetFile(path).read()
-    except (pa.ArrowInvalid, OSError) as error:
+        table = pq.ParquetFile(path).read()
+        table.validate(full=True)  # text that is not UTF-8 would fail later
+    except Exception as error:  # damaged bytes make pyarrow raise nearly anything
         raise TableError(f"{path} can't be read as Parquet: {error}") from error
+    return table
 
 
 def _required(name: str, kind: pa.DataType) -> pa.Field:
@@ -230,8 +237,7 @@ def _stack_column(path: Path, column: pa.Array, clip_ids: np.ndarray) -> np.ndar
             f"{path}: the embedding of {clip_ids[odd[0]]!r} has {lengths[odd[0]]} numbers, "
             f"that of {clip_ids[0]!r} {lengths[0]}"
         )
-    if not (pa.types.is_floating(values.type) or pa.types.is_integer(values.type)) or values.null_count:
-        raise EmbeddingError(
-            f"{path}: column embedding holds {values.type} with {values.null_count} nulls, not only numbers"
-        )
+    if not (pa.types.is_floating(values.type) or pa.types.is_integer(values.type)):
+        raise EmbeddingError(f"{path}: column embedding holds {values.type}, not only numbers")
+    # pandas writes NaN within a list as null, which becomes NaN again here
     return values.to_numpy(zero_copy_only=False).reshape(len(column), -1)

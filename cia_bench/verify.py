@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from cia_bench.build import RECORD, Data, built_sources, read_record
-from cia_bench.errors import CiaError, TableError, printable
+from cia_bench.errors import CiaError, TableError, printable, some
 from cia_bench.tables import CANDIDATES, CLIPS, COUNTS, GROUPS, SPLITS, Table
 
 TABLES = {"groups.parquet": GROUPS, "clips.parquet": CLIPS, "candidates.parquet": CANDIDATES}
@@ -42,11 +42,11 @@ Check = tuple[str, np.ndarray | pd.Series]  # what is wrong with the rows where 
 
 
 def _located(path: Path, frame: pd.DataFrame, name_by: str, checks: Iterator[Check]) -> Iterator[str]:
-    """Each check that any row fails as a line with the file, the number of rows and the first of them."""
+    """Each check that any row fails as a line with the file, the first such row and how many more there are."""
     for problem, broken in checks:
-        rows = np.flatnonzero(broken)
-        if len(rows):
-            yield f"{path}: {problem} in {len(rows)} rows, the first {frame[name_by].iloc[rows[0]]!r}"
+        rows = frame[name_by][np.asarray(broken)].tolist()
+        if rows:
+            yield f"{path}: {problem}: {some(rows)}"
 
 
 def _row_problems(frame: pd.DataFrame, table: Table, source: str) -> Iterator[Check]:

@@ -75,7 +75,7 @@ def _as_table(rankings: list[Ranking]) -> str:
         console.print(table)
         for line in _notes(ranking):
             console.print(Text(printable(line)), soft_wrap=True)
-    return console.file.getvalue()
+    return "".join(f"{line.rstrip()}\n" for line in console.file.getvalue().splitlines())
 
 
 def _as_markdown(rankings: list[Ranking]) -> str:

@@ -4,6 +4,7 @@ A source module has FILES, the names of its owner's annotation files; WHERE, wha
 `actions(folder)`, which reads them into a frame with the columns ACTION_COLUMNS, one row a narrated action.
 """
 
+import csv
 import importlib
 import logging
 from dataclasses import dataclass
@@ -65,18 +66,25 @@ def read_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
 
     Raises AnnotationError if it is not UTF-8 CSV, lacks a column, or a row has more or fewer fields than the header.
     """
-    try:
-        frame = pd.read_csv(path, dtype=str, na_filter=False, skip_blank_lines=False, encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise AnnotationError(
-            f"{path} is not UTF-8 text: {error.reason} at byte {error.start}; download it again"
-        ) from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise AnnotationError(f"{path} can't be read as CSV: {error}; download it again") from error
-    missing = [column for column in columns if column not in frame.columns]
-    if missing:
-        raise AnnotationError(f"{path} lacks column {', '.join(missing)}; it has {', '.join(frame.columns)}")
-    return frame[list(columns)]
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = csv.reader(file, strict=True)
+        number = 1  # of the row that is being read; the header is row 1
+        try:
+            header = next(rows, [])
+            missing = [column for column in columns if column not in header]
+            if missing:
+                raise AnnotationError(f"{path} lacks column {', '.join(missing)}; it has {', '.join(header) or 'none'}")
+            wanted = [header.index(column) for column in columns]
+            kept = []
+            for number, row in enumerate(rows, start=2):
+                if len(row) != len(header):
+                    raise AnnotationError(f"{path} row {number} has {len(row)} fields, the header {len(header)}")
+                kept.append([row[column] for column in wanted])
+        except UnicodeDecodeError as error:
+            raise AnnotationError(f"{path} is not UTF-8 text near row {number + 1}: {error.reason}") from error
+        except csv.Error as error:
+            raise AnnotationError(f"{path} row {number + 1} can't be read as CSV: {error}") from error
+    return pd.DataFrame(kept, columns=list(columns), dtype="str")
 
 
 def refuse_rows(path: Path, broken: pd.Series, frame: pd.DataFrame, expected: str) -> None:
@@ -96,6 +104,7 @@ def seconds(timestamps: pd.Series) -> pd.Series:
     return parts[0] * 3600 + parts[1] * 60 + parts[2]
 
 
-def tenths(times_s: pd.Series) -> list[str]:
+def tenths(times_s: pd.Series) -> pd.Series:
     """Seconds as the published clip ids write them: numpy.round to one decimal, then str."""
-    return [str(time) for time in np.round(times_s.to_numpy(float), 1).tolist()]
+    texts = [str(time) for time in np.round(times_s.to_numpy(float), 1).tolist()]
+    return pd.Series(texts, index=times_s.index, dtype="str")

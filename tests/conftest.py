@@ -1,0 +1,76 @@
+"""What several tests share: the invented EPIC sample, a build of it, the real annotations where they are."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+SAMPLE = REPOSITORY / "tests" / "data" / "epic"
+SHARED = REPOSITORY.parent / "shared"
+
+
+def run_cia(*arguments: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess:
+    """Run the installed command as a user would, and return what it printed."""
+    command = [Path(sys.executable).parent / "cia", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True)
+
+
+def refusal(*arguments: object, cwd: Path | None = None, **environment: str) -> str:
+    """Run the command, expect that it refuses as it should, and return the one line that says why."""
+    run = run_cia(*arguments, cwd=cwd, **environment)
+    assert run.returncode == 1, run.stdout + run.stderr
+    assert run.stderr.startswith("Error: ") and run.stderr.count("\n") == 1, run.stderr
+    return run.stderr.strip()
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder with its bytes, hidden ones too."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+    }
+
+
+@pytest.fixture
+def annotations(tmp_path: Path) -> Path:
+    """A copy of the invented EPIC annotations that a test may damage."""
+    return Path(shutil.copytree(SAMPLE, tmp_path / "annotations"))
+
+
+@pytest.fixture(scope="session")
+def shared_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from cia_bench.build import build
+
+    data = tmp_path_factory.mktemp("sample") / "cia-data"
+    build("epic", SAMPLE, data)
+    return data
+
+
+@pytest.fixture
+def data(shared_build: Path, tmp_path: Path) -> Path:
+    """A build of the invented sample that a test may damage."""
+    return Path(shutil.copytree(shared_build, tmp_path / "cia-data"))
+
+
+@pytest.fixture
+def embeddings(data: Path) -> pd.DataFrame:
+    """Random vectors for all clips of `data`, eight numbers each."""
+    from cia_bench import read_data
+
+    clip_ids = read_data(data).clips.clip_id.drop_duplicates().tolist()
+    vectors = np.random.default_rng(0).standard_normal((len(clip_ids), 8)).astype(np.float32)
+    return pd.DataFrame({"clip_id": clip_ids, "embedding": list(vectors)})
+
+
+@pytest.fixture(scope="session")
+def epic100() -> Path:
+    """The real EPIC-KITCHENS-100 annotations; the training file is a stand-in of 29,023 real rows."""
+    folder = SHARED / "data" / "epic100"
+    if not folder.is_dir():
+        pytest.skip("the real EPIC annotations are not beside this checkout (../shared/data/epic100)")
+    return folder

@@ -1,0 +1,55 @@
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from conftest import REPOSITORY, SAMPLE, run_cia
+
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+
+
+def demo_block() -> str:
+    return re.search(r"^```sh demo\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)[1]
+
+
+def shown_output() -> str:
+    return re.search(r"^```text\n(epic, .*?)^```$", README, re.DOTALL | re.MULTILINE)[1]
+
+
+def run_session(session: str, folder, annotations) -> str:
+    root = folder / "annotations"
+    root.mkdir()
+    (root / "epic").symlink_to(annotations)
+    environment = {
+        **os.environ,
+        "CIA_ANNOTATIONS": str(root),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+    run = subprocess.run(["sh", "-e"], input=session, cwd=folder, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def test_the_readmes_session_runs_on_the_sample(tmp_path):
+    output = run_session(demo_block(), tmp_path, SAMPLE)
+    assert re.search(r"planted +│ +│ +769 │ +100.0 ", output)
+    assert re.search(r"random +│ +│ +768 │ +51.2 ", output)
+
+
+def test_the_readmes_output_is_what_the_session_prints_on_the_real_files(epic100, tmp_path):
+    assert run_session(demo_block(), tmp_path, epic100) == shown_output()
+
+
+def test_the_readmes_python_runs(tmp_path):
+    run_session(demo_block(), tmp_path, SAMPLE)
+    code = re.search(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)[1]
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "random (768 numbers), paper protocol" in run.stdout and "epic/" in run.stdout
+
+
+def test_the_readme_lists_every_command_and_option():
+    for command in ("build", "verify", "eval", "leaderboard"):
+        line = next(line for line in README.splitlines() if line.startswith(f"| `cia {command}"))
+        options = set(re.findall(r"(--[a-z]+)", run_cia(command, "--help").stdout)) - {"--help"}
+        assert set(re.findall(r"(--[a-z]+)", line)) == options, command
