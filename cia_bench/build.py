@@ -30,7 +30,7 @@ class Data:
     groups: pd.DataFrame
     clips: pd.DataFrame
 
-    def sources(self) -> list[str]:
+    def source_names(self) -> list[str]:
         return sorted(self.groups.source.unique())
 
     def of(self, source: str) -> "Data":
@@ -99,7 +99,7 @@ def _why_left_out(candidate) -> dict:
 
 def versions() -> dict[str, str]:
     """The versions of what can change a table or a score."""
-    packages = {name: version(name) for name in ("numpy", "pandas", "pyarrow")}
+    packages = {name: version(name) for name in ("numpy", "pandas", "pyarrow", "scipy")}
     return {"cia-bench": __version__, "python": platform.python_version(), **packages}
 
 

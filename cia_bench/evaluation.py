@@ -11,7 +11,7 @@ import pandas as pd
 
 from cia_bench.build import Data, read_data, versions
 from cia_bench.embeddings import Embeddings, load_embeddings
-from cia_bench.errors import BuildError, ConfigError, EmbeddingError, ResultError, some
+from cia_bench.errors import BuildError, ConfigError, EmbeddingError, ProbeError, ResultError, some
 from cia_bench.files import whole_files, write_json
 from cia_bench.probes import build_probe
 from cia_bench.statistics import percentile_interval, resample_group_mean, wilson_interval
@@ -100,7 +100,8 @@ def evaluate(
     the others are listed in the record.
 
     Raises EmbeddingError if embeddings are unreadable, repeated, not finite, of clips that are not in `data`, or
-    lacking for some clip of a scored source; BuildError if the data is damaged or a group lacks a label.
+    lacking for some clip of a scored source; BuildError if the data is damaged or a group lacks a label; ProbeError if
+    the numbers are too large to fit.
     """
     settings = settings or EvaluationSettings()
     loaded = load_embeddings(embeddings)
@@ -119,7 +120,7 @@ def evaluate(
         "protocol": {"name": settings.protocol, "probe": {"name": settings.probe, **vars(build_probe(settings.probe))}},
         "statistics": {key: value for key, value in asdict(settings).items() if key in ("level", "draws", "seed")},
         "sources": {source: part.record for source, part in parts.items()},
-        "left_out_sources": [source for source in everything.sources() if source not in scored],
+        "left_out_sources": [source for source in everything.source_names() if source not in scored],
         "mean": _mean_over_sources(list(parts.values()), settings.level),
         "groups": [
             row for source in scored for row in _group_rows(predictions[predictions.source == source], settings.level)
@@ -131,9 +132,9 @@ def evaluate(
 
 def _choose_sources(embeddings: Embeddings, data: Data, asked: list[str]) -> list[str]:
     """The sources to score; raises EmbeddingError unless the embeddings are exactly of clips that `data` has."""
-    unknown = [source for source in asked if source not in data.sources()]
+    unknown = [source for source in asked if source not in data.source_names()]
     if unknown:
-        raise ConfigError(f"no source {unknown[0]!r} in the data; choose from {', '.join(data.sources())}")
+        raise ConfigError(f"no source {unknown[0]!r} in the data; choose from {', '.join(data.source_names())}")
     if not len(data.clips):
         raise BuildError("the data has no clip to score")
     place, ids = embeddings.origin["name"], embeddings.clip_ids
@@ -142,7 +143,7 @@ def _choose_sources(embeddings: Embeddings, data: Data, asked: list[str]) -> lis
         example = f"a clip id there looks like {data.clips.clip_id.iloc[0]!r}"
         raise EmbeddingError(f"{place}: the data has no clip {some(ids[~known].tolist())}; {example}")
     scored = []
-    for source in asked or data.sources():
+    for source in asked or data.source_names():
         clips = pd.Index(data.of(source).clips.clip_id.unique())
         missing = clips[~clips.isin(ids)]
         if len(missing) == len(clips) and not asked:
@@ -166,7 +167,10 @@ def _predict(embeddings: Embeddings, data: Data, settings: EvaluationSettings) -
                 raise BuildError(
                     f"group {group_id!r} has no clip of label {min(absent)} in {split}; cia verify says more"
                 )
-        probe = build_probe(settings.probe).fit(embeddings.vectors[train.row], train.label.to_numpy())
+        try:
+            probe = build_probe(settings.probe).fit(embeddings.vectors[train.row], train.label.to_numpy())
+        except ProbeError as error:
+            raise ProbeError(f"{embeddings.origin['name']}, group {group_id!r}: {error}") from error
         score = probe.decision_function(embeddings.vectors[validation.row])
         majority = int(2 * train.label.sum() > len(train))  # a tie answers 0, as scikit-learn's DummyClassifier does
         answers.append(

@@ -1,6 +1,9 @@
 """Linear probes with scikit-learn's contract: settings in the constructor, data in fit, learnt values end in _."""
 
+import warnings
+
 import numpy as np
+from scipy.linalg import LinAlgError, LinAlgWarning, solve, svd
 
 from cia_bench.errors import ConfigError, ProbeError
 
@@ -18,7 +21,10 @@ class RidgeProbe:
         self.alpha = alpha
 
     def fit(self, features: np.ndarray, labels: np.ndarray) -> "RidgeProbe":
-        """Fit on features (N, D) and labels (N,) of two values; raises ProbeError for another number of them."""
+        """Fit on features (N, D) and labels (N,).
+
+        Raises ProbeError unless there are two labels, and if the features are so large that their squares overflow.
+        """
         features = np.asarray(features, dtype=np.float64)
         self.classes_ = np.unique(labels)
         if len(self.classes_) != 2:
@@ -26,12 +32,9 @@ class RidgeProbe:
         targets = np.where(labels == self.classes_[1], 1.0, -1.0)
         feature_mean, target_mean = features.mean(axis=0), targets.mean()
         centred, targets = features - feature_mean, targets - target_mean
-        N, D = centred.shape
-        if N <= D:  # the smaller of the two Gram matrices gives the same weights
-            duals = np.linalg.solve(centred @ centred.T + self.alpha * np.eye(N), targets)
-            self.coef_ = centred.T @ duals
-        else:
-            self.coef_ = np.linalg.solve(centred.T @ centred + self.alpha * np.eye(D), centred.T @ targets)
+        if not np.abs(centred).max(initial=0) < np.sqrt(np.finfo(np.float64).max / centred.size):
+            raise ProbeError("the features are so large that their squares overflow; scale them down")
+        self.coef_ = _ridge_weights(centred, targets, self.alpha)
         self.intercept_ = target_mean - feature_mean @ self.coef_
         return self
 
@@ -42,6 +45,20 @@ class RidgeProbe:
     def predict(self, features: np.ndarray) -> np.ndarray:
         """Label of each row, (N, D) -> (N,)."""
         return self.classes_[(self.decision_function(features) > 0).astype(int)]
+
+
+def _ridge_weights(features: np.ndarray, targets: np.ndarray, alpha: float) -> np.ndarray:
+    """The weights (D,) that minimise |features @ weights - targets|² + alpha |weights|², for (N, D) and (N,)."""
+    N, D = features.shape
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", LinAlgWarning)
+            if N <= D:  # the smaller of the two Gram matrices gives the same weights
+                return features.T @ solve(features @ features.T + alpha * np.eye(N), targets, assume_a="pos")
+            return solve(features.T @ features + alpha * np.eye(D), features.T @ targets, assume_a="pos")
+    except (LinAlgError, LinAlgWarning):  # alpha is lost beside squares this large; singular values need no squares
+        U, S, Vt = svd(features, full_matrices=False)
+        return Vt.T @ (S / (S * S + alpha) * (U.T @ targets))
 
 
 PROBES = {"ridge": RidgeProbe}

@@ -169,8 +169,8 @@ def test_a_damaged_record_is_named(text, data):
 def test_sources_are_read_together_or_one_at_a_time(data):
     write_second_source(data)
     both = read_data(data)
-    assert both.sources() == ["epic", "toy"]
-    assert read_data(data, ["toy"]).sources() == ["toy"]
+    assert both.source_names() == ["epic", "toy"]
+    assert read_data(data, ["toy"]).source_names() == ["toy"]
     assert both.fingerprint("epic") == read_data(data, ["epic"]).fingerprint("epic")
 
 

@@ -10,7 +10,7 @@ from test_build import write_second_source
 
 import cia_bench
 from cia_bench.build import Data, read_data
-from cia_bench.errors import BuildError, ConfigError, EmbeddingError, ResultError
+from cia_bench.errors import BuildError, ConfigError, EmbeddingError, ProbeError, ResultError
 from cia_bench.evaluation import EvaluationSettings, evaluate, read_result, write_result
 from cia_bench.tables import PREDICTIONS
 
@@ -168,6 +168,12 @@ def test_clips_of_one_person_have_no_interval(embeddings, data):
 def test_embeddings_that_do_not_fit_the_clips_are_refused(change, message, embeddings, data):
     with pytest.raises(EmbeddingError, match=message):
         evaluate(change(embeddings), data)
+
+
+def test_numbers_too_large_to_fit_are_refused_with_their_group(embeddings, data):
+    large = embeddings.assign(embedding=[1e200 * np.float64(vector) for vector in embeddings.embedding])
+    with pytest.raises(ProbeError, match="the frame, group 'epic/open-close/drawer': .* scale them down"):
+        evaluate(large, data)
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])

@@ -32,6 +32,22 @@ def test_ridge_on_one_feature_is_worked_out_by_hand():
     assert probe.predict(np.array([[2.9], [3.0], [3.1]])).tolist() == [0, 0, 1]
 
 
+@pytest.mark.parametrize("n", [30, 3])
+def test_ridge_equals_scikit_learns_where_alpha_is_lost_in_rounding(n):
+    generator = np.random.default_rng(0)
+    features = 1e12 * np.repeat(generator.standard_normal((n, 3)), 2, axis=1)  # each feature twice
+    labels = np.arange(n) % 2
+    ours = RidgeProbe().fit(features, labels)
+    theirs = RidgeClassifier(solver="svd").fit(features, labels)  # its default solver warns and loses digits here
+    np.testing.assert_array_equal(ours.predict(features), theirs.predict(features))
+    assert np.abs(ours.decision_function(features)).max() < 2
+
+
+def test_features_whose_squares_overflow_are_refused():
+    with pytest.raises(ProbeError, match="squares overflow"):
+        RidgeProbe().fit(np.array([[1e200], [-1e200], [0.0]]), np.array([0, 1, 1]))
+
+
 def test_constant_features_give_the_majority():
     probe = RidgeProbe().fit(np.ones((5, 3)), np.array([0, 0, 0, 1, 1]))
     assert probe.predict(np.ones((2, 3))).tolist() == [0, 0]

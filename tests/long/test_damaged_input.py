@@ -2,10 +2,10 @@
 
 import random
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import SAMPLE
 
 from cia_bench.build import build, read_data
 from cia_bench.embeddings import load_embeddings
@@ -13,8 +13,6 @@ from cia_bench.errors import CiaError
 from cia_bench.evaluation import EvaluationSettings, evaluate
 from cia_bench.tables import write_embeddings
 from cia_bench.verify import verify
-
-SAMPLE = Path(__file__).parents[1] / "data" / "epic"
 
 
 def damage(content: bytes, dice: random.Random) -> bytes:

@@ -10,8 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-
-REPOSITORY = Path(__file__).parents[2]
+from conftest import REPOSITORY, SAMPLE
 
 
 def run(*command: object, cwd: Path, **environment: str) -> str:
@@ -66,17 +65,8 @@ def test_a_wheel_holds_the_data_and_runs_without_the_clone(clone, tmp_path):
     borrowed = {"PYTHONPATH": sysconfig.get_path("purelib")}
     where = run(python, "-c", "import cia_bench; print(cia_bench.__file__)", cwd=tmp_path, **borrowed)
     assert str(tmp_path / "venv") in where
-    sample = REPOSITORY / "tests" / "data" / "epic"
-    built = run(
-        tmp_path / "venv" / "bin" / "cia",
-        "build",
-        "--source",
-        "epic",
-        "--annotations",
-        sample,
-        cwd=tmp_path,
-        **borrowed,
-    )
+    cia = tmp_path / "venv" / "bin" / "cia"
+    built = run(cia, "build", "--source", "epic", "--annotations", SAMPLE, cwd=tmp_path, **borrowed)
     assert "8 groups, 319 clips" in built
 
 

@@ -10,14 +10,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from conftest import SAMPLE, snapshot
 
-REPOSITORY = Path(__file__).parents[2]
-SAMPLE = REPOSITORY / "tests" / "data" / "epic"
 CIA = Path(sys.executable).parent / "cia"
-
-
-def snapshot(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def run_until(seconds: float | None, command: list[str], cwd: Path) -> float:
