@@ -99,7 +99,7 @@ def _why_left_out(candidate) -> dict:
 
 def versions() -> dict[str, str]:
     """The versions of what can change a table or a score."""
-    packages = {name: version(name) for name in ("numpy", "pandas", "pyarrow", "scipy")}
+    packages = {name: version(name) for name in ("numpy", "pandas", "pyarrow")}
     return {"cia-bench": __version__, "python": platform.python_version(), **packages}
 
 

@@ -1,9 +1,6 @@
 """Linear probes with scikit-learn's contract: settings in the constructor, data in fit, learnt values end in _."""
 
-import warnings
-
 import numpy as np
-from scipy.linalg import LinAlgError, LinAlgWarning, solve, svd
 
 from cia_bench.errors import ConfigError, ProbeError
 
@@ -50,15 +47,12 @@ class RidgeProbe:
 def _ridge_weights(features: np.ndarray, targets: np.ndarray, alpha: float) -> np.ndarray:
     """The weights (D,) that minimise |features @ weights - targets|² + alpha |weights|², for (N, D) and (N,)."""
     N, D = features.shape
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", LinAlgWarning)
-            if N <= D:  # the smaller of the two Gram matrices gives the same weights
-                return features.T @ solve(features @ features.T + alpha * np.eye(N), targets, assume_a="pos")
-            return solve(features.T @ features + alpha * np.eye(D), features.T @ targets, assume_a="pos")
-    except (LinAlgError, LinAlgWarning):  # alpha is lost beside squares this large; singular values need no squares
-        U, S, Vt = svd(features, full_matrices=False)
+    if np.vdot(features, features) * np.finfo(np.float64).eps > alpha:  # a Gram matrix would lose alpha in rounding
+        U, S, Vt = np.linalg.svd(features, full_matrices=False)
         return Vt.T @ (S / (S * S + alpha) * (U.T @ targets))
+    if N <= D:  # the smaller of the two Gram matrices gives the same weights
+        return features.T @ np.linalg.solve(features @ features.T + alpha * np.eye(N), targets)
+    return np.linalg.solve(features.T @ features + alpha * np.eye(D), features.T @ targets)
 
 
 PROBES = {"ridge": RidgeProbe}
