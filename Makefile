@@ -1,7 +1,7 @@
 # make demo: set up and run the README's session on a small sample    make test: set up and run the tests
 # make test-long: the tests that take minutes    make lint: style    make clean: remove what these made
 PYTHON ?= python3
-BIN := $(CURDIR)/.venv/bin
+BIN := .venv/bin
 DEMO := build/demo
 
 .PHONY: demo test test-long lint clean
@@ -9,7 +9,7 @@ DEMO := build/demo
 demo: .venv/installed
 	rm -rf $(DEMO) && mkdir -p $(DEMO)
 	sed -n '/^```sh demo$$/,/^```$$/p' README.md | grep -v '^```' > $(DEMO)/session.sh
-	cd $(DEMO) && PATH="$(BIN):$$PATH" CIA_ANNOTATIONS="$(CURDIR)/tests/data" sh -ev session.sh
+	cd $(DEMO) && PATH="$(CURDIR)/$(BIN):$$PATH" CIA_ANNOTATIONS="$(CURDIR)/tests/data" sh -ev session.sh
 	@echo "everything it wrote is in $(DEMO)"
 
 test: .venv/installed

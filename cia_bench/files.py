@@ -24,6 +24,17 @@ def write_json(path: Path, content: dict) -> None:
 
 
 @contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a path to write to; when the block ends well it becomes `path`, else `path` stays as it was."""
+    part = path.with_name(f".part-{path.name}")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
 def whole_files(folder: Path, seal: str) -> Iterator[Path]:
     """Yield a scratch folder; when the block ends well its files move into `folder`, else `folder` stays as it was.
 

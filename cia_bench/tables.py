@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cia_bench.errors import EmbeddingError, TableError
+from cia_bench.files import whole_file
 
 SPLITS = ("train", "validation")
 COUNTS = ("train_forward", "train_reverse", "validation_forward", "validation_reverse")  # clips by split and label
@@ -38,11 +39,11 @@ class Table:
         return table.select(self.schema.names).cast(self.schema).to_pandas()
 
     def write(self, path: Path, frame: pd.DataFrame) -> None:
-        """Write `frame` (its columns in any order) sorted by the key.
+        """Write `frame` (its columns in any order) sorted by the key; the file appears whole or not at all.
 
         Raises TableError for missing, unknown or wrongly typed columns, nulls, repeated keys; OSError from the disk.
         """
-        pq.write_table(self.to_arrow(frame), path, compression="zstd")
+        _write_parquet(path, self.to_arrow(frame))
 
     def to_arrow(self, frame: pd.DataFrame) -> pa.Table:
         """Return `frame` as the rows that `write` writes: columns in order, types exact, sorted by the key."""
@@ -108,6 +109,11 @@ def read_parquet(path: Path) -> pa.Table:
     except Exception as error:  # damaged bytes make pyarrow raise nearly anything
         raise TableError(f"{path} can't be read as Parquet: {error}") from error
     return table
+
+
+def _write_parquet(path: Path, table: pa.Table) -> None:
+    with whole_file(path) as part:
+        pq.write_table(table, part, compression="zstd")
 
 
 def _required(name: str, kind: pa.DataType) -> pa.Field:
@@ -178,7 +184,7 @@ PREDICTIONS = Table(
 
 
 def write_embeddings(path: Path, clip_ids: list[str], vectors: np.ndarray) -> None:
-    """Write embeddings sorted by clip id: columns clip_id and embedding, a fixed-shape tensor.
+    """Write embeddings sorted by clip id: columns clip_id and embedding, a fixed-shape tensor; whole or not at all.
 
     `vectors` is (N, D), or (N, T, D) for frame sequences, float16 or float32.
 
@@ -195,7 +201,7 @@ def write_embeddings(path: Path, clip_ids: list[str], vectors: np.ndarray) -> No
     rows = pa.FixedSizeListArray.from_arrays(values, int(np.prod(vectors.shape[1:])))
     columns = [pa.array([clip_ids[row] for row in order], pa.string()), pa.ExtensionArray.from_storage(kind, rows)]
     schema = pa.schema([_required("clip_id", pa.string()), _required("embedding", kind)])
-    pq.write_table(pa.table(columns, schema=schema), path, compression="zstd")
+    _write_parquet(path, pa.table(columns, schema=schema))
 
 
 def read_embeddings(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -82,6 +85,29 @@ def test_identical_content_gives_identical_bytes_in_whatever_order(tmp_path):
     assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
 
 
+WRITE_TWICE = """
+import resource, sys
+from pathlib import Path
+import pandas as pd
+from cia_bench.tables import FAILURES
+rows = lambda n: pd.DataFrame({"clip_id": [f"{i:09d}" for i in range(n)], "stage": "decode", "reason": "none"})
+FAILURES.write(Path(sys.argv[1]), rows(3))
+resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))
+try:
+    FAILURES.write(Path(sys.argv[1]), rows(100_000))
+except OSError as error:
+    print(error.strerror or error)
+"""
+
+
+def test_a_writer_that_fails_on_the_disk_leaves_the_old_file(tmp_path):
+    command = [sys.executable, "-c", WRITE_TWICE, tmp_path / "t.parquet"]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "File too large" in run.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["t.parquet"]
+    assert len(FAILURES.read(tmp_path / "t.parquet")) == 3
+
+
 def test_what_another_program_wrote_with_pandas_is_read(tmp_path):
     table, rows = ROWS["clips"]
     table.write(tmp_path / "ours.parquet", pd.DataFrame(rows))
@@ -128,14 +154,6 @@ def test_a_missing_or_foreign_file_is_named(tmp_path):
         GROUPS.read(tmp_path / "none.parquet")
     with pytest.raises(TableError, match=r"text.parquet can't be read as Parquet"):
         GROUPS.read(tmp_path / "text.parquet")
-
-
-def test_a_folder_named_like_a_partition_adds_no_column(tmp_path):
-    folder = tmp_path / "stage=one"
-    folder.mkdir()
-    table, rows = ROWS["failures"]
-    table.write(folder / "t.parquet", pd.DataFrame(rows))
-    assert table.read(folder / "t.parquet").stage.tolist() == ["decode"]
 
 
 @pytest.mark.parametrize("shape", [(3, 5), (3, 4, 5)])

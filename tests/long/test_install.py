@@ -2,11 +2,13 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
 import venv
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,10 +24,11 @@ def run(*command: object, cwd: Path, **environment: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("fresh") / "cia-bench"
+def clone(tmp_path_factory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("fresh") / "a folder with spaces"
     run("git", "clone", "--quiet", REPOSITORY, folder, cwd=REPOSITORY)
-    return folder
+    yield folder
+    shutil.rmtree(folder)  # its .venv is gigabytes, which pytest would keep
 
 
 def test_make_demo_sets_up_a_fresh_clone_and_a_second_run_installs_nothing(clone):
