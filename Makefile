@@ -1,6 +1,6 @@
 # make demo: set up and run the README's session on a small sample    make test: set up and run the tests
 # make test-long: the tests that take minutes    make lint: style    make clean: remove what these made
-PYTHON ?= python3
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 DEMO := build/demo
 

@@ -19,7 +19,8 @@ class Embeddings:
 
     clip_ids: pd.Index  # (N,) text
     vectors: np.ndarray  # (N, D), floating point
-    origin: dict  # what they were read from
+    place: str  # where they were read from, for messages
+    origin: dict  # what they are, for the record: name, digest of the content, dtype, number of clips
 
 
 def load_embeddings(source: Path | str | pd.DataFrame) -> Embeddings:
@@ -32,16 +33,17 @@ def load_embeddings(source: Path | str | pd.DataFrame) -> Embeddings:
     lengths, more or less than one vector a clip, NaN or infinite numbers.
     """
     if isinstance(source, pd.DataFrame):
-        return _checked("the frame", *_read_frame(source))
+        return _checked("the frame", "unnamed", *_read_frame(source))
     path = Path(source)
+    name = path.resolve().name
     if path.is_dir():
-        return _checked(path.name, *_read_folder(path), place=path)
+        return _checked(path, name, *_read_folder(path))
     if not path.exists():
         raise EmbeddingError(f"embeddings {path} do not exist; give {FORMS}")
     readers = {".parquet": read_embeddings, ".npz": _read_npz}
     if path.suffix not in readers:
         raise EmbeddingError(f"can't tell what {path} is by its name; give {FORMS}")
-    return _checked(path.name, *readers[path.suffix](path), place=path)
+    return _checked(path, name.removesuffix(path.suffix), *readers[path.suffix](path))
 
 
 def _read_frame(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -99,8 +101,7 @@ def _stack(name: str, clip_ids: np.ndarray, vectors: list) -> np.ndarray:
     return np.stack(arrays) if arrays else np.empty((0, 0))
 
 
-def _checked(name: str, clip_ids: np.ndarray, vectors: np.ndarray, place: Path | str | None = None) -> Embeddings:
-    place = place or name
+def _checked(place: Path | str, name: str, clip_ids: np.ndarray, vectors: np.ndarray) -> Embeddings:
     if len(clip_ids) != len(vectors):
         raise EmbeddingError(f"{place} holds {len(clip_ids)} clip ids and {len(vectors)} embeddings")
     if not len(vectors):
@@ -125,7 +126,7 @@ def _checked(name: str, clip_ids: np.ndarray, vectors: np.ndarray, place: Path |
     if len(broken):
         raise EmbeddingError(f"{place}: NaN or infinite numbers in the embedding of {some(index[broken].tolist())}")
     origin = {"name": name, "sha256": _content_digest(index, vectors), "dtype": str(vectors.dtype), "clips": len(index)}
-    return Embeddings(index, vectors, origin)
+    return Embeddings(index, vectors, str(place), origin)
 
 
 def _content_digest(clip_ids: pd.Index, vectors: np.ndarray) -> str:

@@ -105,7 +105,7 @@ def evaluate(
     """
     settings = settings or EvaluationSettings()
     loaded = load_embeddings(embeddings)
-    name = Path(loaded.origin["name"]).stem if model is None else model
+    name = loaded.origin["name"] if model is None else model
     if not name.strip():
         raise ConfigError("the model's name is empty; give it one")
     if parameters is not None and parameters < 0:
@@ -137,7 +137,7 @@ def _choose_sources(embeddings: Embeddings, data: Data, asked: list[str]) -> lis
         raise ConfigError(f"no source {unknown[0]!r} in the data; choose from {', '.join(data.source_names())}")
     if not len(data.clips):
         raise BuildError("the data has no clip to score")
-    place, ids = embeddings.origin["name"], embeddings.clip_ids
+    place, ids = embeddings.place, embeddings.clip_ids
     known = ids.isin(data.clips.clip_id)
     if not known.all():
         example = f"a clip id there looks like {data.clips.clip_id.iloc[0]!r}"
@@ -170,7 +170,7 @@ def _predict(embeddings: Embeddings, data: Data, settings: EvaluationSettings) -
         try:
             probe = build_probe(settings.probe).fit(embeddings.vectors[train.row], train.label.to_numpy())
         except ProbeError as error:
-            raise ProbeError(f"{embeddings.origin['name']}, group {group_id!r}: {error}") from error
+            raise ProbeError(f"{embeddings.place}, group {group_id!r}: {error}") from error
         score = probe.decision_function(embeddings.vectors[validation.row])
         majority = int(2 * train.label.sum() > len(train))  # a tie answers 0, as scikit-learn's DummyClassifier does
         answers.append(

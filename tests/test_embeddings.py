@@ -40,6 +40,7 @@ def test_every_form_gives_the_same_embeddings_and_digest(write, tmp_path):
     reference = load_embeddings(make_frame(tmp_path))
     assert loaded.origin["sha256"] == reference.origin["sha256"]
     assert (loaded.origin["dtype"], loaded.origin["clips"]) == ("float32", 3)
+    assert loaded.origin["name"] == ("unnamed" if write is make_frame else "e")
 
 
 def test_a_digest_tells_ids_numbers_and_type_apart():
@@ -54,6 +55,15 @@ def test_a_digest_tells_ids_numbers_and_type_apart():
     ]
     assert len(set(digests)) == 4
     assert digest(IDS[::-1], VECTORS[::-1]) == digests[0]
+
+
+def test_a_folder_keeps_its_whole_name_even_as_the_current_one(tmp_path, monkeypatch):
+    folder = tmp_path / "dino.v2"
+    folder.mkdir()
+    np.save(folder / "a.npy", np.ones(3))
+    assert load_embeddings(folder).origin["name"] == "dino.v2"
+    monkeypatch.chdir(folder)
+    assert load_embeddings(".").origin["name"] == "dino.v2"
 
 
 def test_whole_numbers_are_taken_as_they_are(tmp_path):
