@@ -135,6 +135,28 @@ def test_two_sources_are_averaged_and_resampled_apart(embeddings, data):
     assert result.sources.source.tolist() == ["epic", "toy"]
 
 
+def test_sources_of_one_shape_are_still_drawn_apart(embeddings, data):
+    epic = read_data(data)
+    toy = Data(*(frame.assign(source="toy", group_id="toy/" + frame.group_id) for frame in (epic.groups, epic.clips)))
+    toy.clips["clip_id"] = "toy-" + toy.clips.clip_id
+    both = Data(pd.concat([epic.groups, toy.groups]), pd.concat([epic.clips, toy.clips]))
+    doubled = pd.concat([embeddings, embeddings.assign(clip_id="toy-" + embeddings.clip_id)], ignore_index=True)
+    record = evaluate(doubled, both, settings=EvaluationSettings(draws=2000)).record
+    (low, high), (mean_low, mean_high) = record["sources"]["epic"]["interval"], record["mean"]["interval"]
+    assert (mean_high - mean_low) / (high - low) == pytest.approx(2**-0.5, rel=0.1)
+
+
+def test_a_tie_in_train_answers_label_0(embeddings, data):
+    read = read_data(data)
+    group = read.clips[read.clips.group_id == read.groups.group_id[0]]
+    train = group[group.split == "train"]
+    size = train.label.value_counts().min()
+    even = pd.concat([train[train.label == label][:size] for label in (0, 1)])
+    clips = pd.concat([even, group[group.split == "validation"]])
+    result = evaluate(embeddings[embeddings.clip_id.isin(clips.clip_id)], Data(read.groups[:1], clips), settings=FAST)
+    assert result.groups.constant[0] == (group[group.split == "validation"].label == 0).mean() != 0.5
+
+
 def test_a_source_without_embeddings_is_left_out_and_said(embeddings, data):
     write_second_source(data)
     result = evaluate(embeddings, data, settings=FAST)
