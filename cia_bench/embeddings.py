@@ -113,7 +113,7 @@ def _checked(place: Path | str, name: str, clip_ids: np.ndarray, vectors: np.nda
         )
     if not vectors.shape[1]:
         raise EmbeddingError(f"{place} holds vectors of no numbers")
-    index = pd.Index(clip_ids)
+    index = pd.Index(clip_ids, dtype=object)  # pandas looks plain objects up faster than its own text type
     strange = [clip_id for clip_id in clip_ids if not isinstance(clip_id, str)]
     if strange:
         raise EmbeddingError(f"{place}: clip ids must be text, not {some(strange)}")

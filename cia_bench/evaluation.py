@@ -64,24 +64,25 @@ class Result:
 
     def __str__(self) -> str:
         """The scores in percent, one line a source and one for their mean."""
-        model, level = self.record["model"], self.record["statistics"]["level"]
-        protocol = self.record["protocol"]["name"]
-        lines = [f"{model['name']} ({model['dim']} numbers), {protocol} protocol, accuracy in percent:"]
+        model, protocol = self.record["model"], self.record["protocol"]["name"]
+        level = f"{self.record['statistics']['level']:.0%}"
+        title = (
+            f"{model['name']} ({model['dim']} numbers), {protocol} protocol, accuracy in percent with {level} interval:"
+        )
+        lines = [title]
         for name, score in self.record["sources"].items():
-            lines.append(
-                f"  {name:<10} {_in_words(score, level)}; {score['groups']} groups, {score['clips']:,} validation clips"
-            )
+            lines.append(f"  {name:<10} {_in_words(score)}; {score['groups']} groups, {score['clips']:,} clips")
         if len(self.record["sources"]) > 1:
-            lines.append(f"  {'mean':<10} {_in_words(self.record['mean'], level)}")
+            lines.append(f"  {'mean':<10} {_in_words(self.record['mean'])}")
         lines += [f"  left out {source}: no embedding of its clips" for source in self.record["left_out_sources"]]
         return "\n".join(lines)
 
 
-def _in_words(score: dict, level: float) -> str:
-    interval = "no interval (one cluster)"
+def _in_words(score: dict) -> str:
+    interval = "no interval: nothing to resample"
     if score["interval"]:
-        interval = "{:.0%} interval {:.1f} to {:.1f}".format(level, *(100 * end for end in score["interval"]))
-    return f"{100 * score['accuracy']:.1f}, {interval}; a constant answer {100 * score['constant']['accuracy']:.1f}"
+        interval = "{:.1f}, {:.1f}".format(*(100 * end for end in score["interval"]))
+    return f"{100 * score['accuracy']:.1f} [{interval}], a constant answer {100 * score['constant']['accuracy']:.1f}"
 
 
 def evaluate(
@@ -156,7 +157,8 @@ def _choose_sources(embeddings: Embeddings, data: Data, asked: list[str]) -> lis
 
 def _predict(embeddings: Embeddings, data: Data, settings: EvaluationSettings) -> pd.DataFrame:
     """The validation clips of each group with the probe's answer and the train majority's; rows ordered by key."""
-    clips = data.clips.sort_values(["group_id", "clip_id"])
+    columns = ["group_id", "clip_id", "source", "label", "split", "subject", "video"]
+    clips = data.clips[columns].sort_values(["group_id", "clip_id"])
     clips = clips.assign(row=embeddings.clip_ids.get_indexer(clips.clip_id))
     answers = []
     for group_id, group in clips.groupby("group_id"):

@@ -73,7 +73,7 @@ def test_the_whole_way_with_every_option(tmp_path):
         "r",
     )
     scored = run_cia("eval", *options, cwd=tmp_path)
-    assert "epic       100.0, 95% interval 100.0 to 100.0; a constant answer 52.9; 8 groups, 131" in scored.stdout
+    assert "epic       100.0 [100.0, 100.0], a constant answer 52.9; 8 groups, 131" in scored.stdout
     assert scored.stdout.endswith("wrote r/x_y\n")
     for form in ("table", "md", "csv"):
         printed = run_cia("leaderboard", "--results", "r", "--format", form, cwd=tmp_path)

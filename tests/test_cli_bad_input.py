@@ -117,6 +117,11 @@ def test_verify_says_all_that_is_wrong(data):
     assert len(run.stdout.splitlines()) == 2
 
 
+def test_a_strange_name_stays_on_its_one_line(tmp_path):
+    message = refusal("verify", "--data", "no\x1b[31m\nsuch", cwd=tmp_path)
+    assert r"no\x1b[31m\nsuch does not exist" in message and message.isprintable()
+
+
 def test_leaderboard_names_what_it_can_not_use(tmp_path):
     assert "cia-results does not exist; cia eval writes one" in refusal("leaderboard", cwd=tmp_path)
     (tmp_path / "cia-results" / "m").mkdir(parents=True)

@@ -173,7 +173,7 @@ def test_clips_of_one_person_have_no_interval(embeddings, data):
     result = evaluate(embeddings, alone, settings=FAST)
     assert result.record["sources"]["epic"]["interval"] is None
     assert result.record["mean"]["interval"] is None
-    assert "no interval (one cluster)" in str(result)
+    assert "no interval: nothing to resample" in str(result)
 
 
 @pytest.mark.parametrize(
