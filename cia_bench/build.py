@@ -82,7 +82,7 @@ def build(source: str, annotations: Path, out: Path, profile: str = "paper") -> 
         "inputs": [*actions.inputs, {"name": f"verb_pairs/{PUBLISHED_LIST}", "sha256": lexicon}],
         "left_out": [_why_left_out(row) for row in mined.candidates[~complete].itertuples()],
         "contradictory": mined.contradictory[mined.contradictory.group_id.isin(groups.group_id)].to_dict("records"),
-        "merged_intervals": [clip for clip in actions.merged if clip in set(data.clips.clip_id)],
+        "merged_intervals": sorted(set(actions.merged) & set(data.clips.clip_id)),
         "versions": versions(),
     }
     _write(out / source, record, mined.candidates, data)
@@ -124,14 +124,14 @@ def read_record(folder: Path) -> dict:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BuildError(f"{path} can't be read ({error}); build {folder.name} again") from error
+        raise BuildError(f"{path} can't be read ({error}); delete {folder} and build it again") from error
     wrong = [
         name
         for name, kind in RECORD_FIELDS.items()
         if not isinstance(record, dict) or not isinstance(record.get(name), kind)
     ]
     if wrong:
-        raise BuildError(f"{path} lacks a proper {', '.join(wrong)}; build {folder.name} again")
+        raise BuildError(f"{path} lacks a proper {', '.join(wrong)}; delete {folder} and build it again")
     return record
 
 

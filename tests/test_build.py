@@ -162,7 +162,7 @@ def test_reading_says_what_is_not_there(data, tmp_path):
 @pytest.mark.parametrize("text", ["", "[]", '{"source": "epic"}', '{"source": "epic", "settings": 3}', "\x00"])
 def test_a_damaged_record_is_named(text, data):
     (data / "epic" / "build.json").write_text(text)
-    with pytest.raises(BuildError, match="build.json .*build epic again"):
+    with pytest.raises(BuildError, match="build.json .*delete .*epic and build it again"):
         read_data(data)
 
 

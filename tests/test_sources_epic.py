@@ -12,7 +12,9 @@ def test_timestamps_become_seconds_without_rounding():
     assert read.tolist() == [1.56, 3723.4, 36000.0]
 
 
-@pytest.mark.parametrize("text", ["", "1.56", "00:60:00.0", "00:00:60", "00:00:-1", "00:00:1", "a", "00:00:01.5x"])
+@pytest.mark.parametrize(
+    "text", ["", "1.56", "00:60:00.0", "00:00:60", "00:00:-1", "00:00:1", "a", "00:00:01.5x", "9999:00:00", "٠٠:٠٠:٠١"]
+)
 def test_other_texts_are_no_time(text):
     assert seconds(pd.Series([text])).isna().all()
 

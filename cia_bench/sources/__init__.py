@@ -100,7 +100,7 @@ def refuse_rows(path: Path, broken: pd.Series, frame: pd.DataFrame, expected: st
 
 def seconds(timestamps: pd.Series) -> pd.Series:
     """Turn texts like 00:01:02.50 into seconds; NaN where a text is not of that form."""
-    parts = timestamps.str.extract(r"^(\d+):([0-5]\d):([0-5]\d(?:\.\d+)?)$").astype(float)
+    parts = timestamps.str.extract(r"^([0-9]{1,3}):([0-5][0-9]):([0-5][0-9](?:\.[0-9]+)?)$").astype(float)
     return parts[0] * 3600 + parts[1] * 60 + parts[2]
 
 

@@ -23,7 +23,7 @@ def actions(folder: Path) -> pd.DataFrame:
 def _noun_keys(path: Path) -> pd.Series:
     """The key of each noun class, by the class id as text."""
     frame = read_csv(path, ("id", "key"))
-    refuse_rows(path, ~frame.id.str.fullmatch(r"\d+"), frame, "id {id} is not a number")
+    refuse_rows(path, ~frame.id.str.fullmatch(r"[0-9]+"), frame, "id {id} is not a number")
     refuse_rows(path, frame.id.duplicated(), frame, "id {id} stands in an earlier row too")
     refuse_rows(path, frame.key == "", frame, "noun class {id} has no key")
     return frame.set_index("id").key
@@ -35,11 +35,13 @@ def _read_split(path: Path, split: str, nouns: pd.Series) -> pd.DataFrame:
     clip = "narration {narration_id}: "
     refuse_rows(
         path,
-        ~rows.participant_id.str.fullmatch(r"P\d\d"),
+        ~rows.participant_id.str.fullmatch(r"P[0-9]{2}"),
         rows,
         clip + "participant_id {participant_id} is not like P01",
     )
-    refuse_rows(path, ~rows.video_id.str.fullmatch(r"P\d\d_\d+"), rows, clip + "video_id {video_id} is not like P01_11")
+    refuse_rows(
+        path, ~rows.video_id.str.fullmatch(r"P[0-9]{2}_[0-9]+"), rows, clip + "video_id {video_id} is not like P01_11"
+    )
     refuse_rows(
         path, rows.video_id.str[:3] != rows.participant_id, rows, clip + "video {video_id} is not of {participant_id}"
     )
