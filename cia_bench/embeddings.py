@@ -58,18 +58,19 @@ def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
+        texts = {name: array.astype(object) for name, array in arrays.items() if array.dtype.kind == "U"}
     except Exception as error:  # a damaged header makes numpy's parser raise nearly anything
         raise EmbeddingError(
             f"{path} can't be read as npz without pickle: {error}; save ids as np.array(ids, dtype=str)"
         ) from error
-    ids = [name for name, array in arrays.items() if array.dtype.kind == "U" and array.ndim == 1]
+    ids = [name for name, text in texts.items() if text.ndim == 1]
     vectors = [name for name, array in arrays.items() if array.dtype.kind in "fiu" and array.ndim > 1]
     if len(ids) != 1 or len(vectors) != 1:
         found = ", ".join(f"{name} ({array.dtype}, {array.shape})" for name, array in arrays.items()) or "nothing"
         raise EmbeddingError(
             f"{path} needs one array of clip ids (text) and one of vectors (numbers); it holds {found}"
         )
-    return arrays[ids[0]].astype(object), arrays[vectors[0]]
+    return texts[ids[0]], arrays[vectors[0]]
 
 
 def _read_folder(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -133,6 +134,6 @@ def _content_digest(clip_ids: pd.Index, vectors: np.ndarray) -> str:
     """SHA-256 over ids and numbers in the order of ids: the same for the same embeddings in whatever file."""
     digest = hashlib.sha256(f"{vectors.dtype.newbyteorder('<').str} {vectors.shape[1]}\n".encode())
     for row in np.argsort(clip_ids.to_numpy(dtype=object), kind="stable"):
-        digest.update(clip_ids[row].encode() + b"\n")
+        digest.update(clip_ids[row].encode("utf-8", "surrogatepass") + b"\n")
         digest.update(np.ascontiguousarray(vectors[row], dtype=vectors.dtype.newbyteorder("<")))
     return digest.hexdigest()

@@ -112,6 +112,17 @@ def test_npz_files_that_are_none_are_refused(arrays, message, tmp_path):
         load_embeddings(tmp_path / "e.npz")
 
 
+def test_ids_that_are_no_unicode_text_are_refused_or_kept_apart(tmp_path):
+    ids = np.array(["a", "b"])
+    ids.view(np.uint32)[0] = 0x110000  # beyond Unicode
+    np.savez(tmp_path / "e.npz", ids=ids, x=np.zeros((2, 2)))
+    with pytest.raises(EmbeddingError, match="e.npz can't be read as npz"):
+        load_embeddings(tmp_path / "e.npz")
+    ids.view(np.uint32)[0] = 0xD800  # half of a pair
+    np.savez(tmp_path / "e.npz", ids=ids, x=np.zeros((2, 2)))
+    assert load_embeddings(tmp_path / "e.npz").clip_ids.tolist() == ["\ud800", "b"]
+
+
 def test_a_pickle_is_never_opened(tmp_path):
     marker = tmp_path / "ran"
 
