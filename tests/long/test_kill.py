@@ -2,6 +2,7 @@
 
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -15,17 +16,21 @@ from conftest import SAMPLE, snapshot
 CIA = Path(sys.executable).parent / "cia"
 
 
-def run_until(seconds: float | None, command: list[str], cwd: Path) -> float:
-    """Run a command, killing it after a time unless that is None; return how long it ran."""
+def run_whole(command: list[str], cwd: Path) -> float:
+    """Run a command to its end; return how many seconds it took."""
     started = time.perf_counter()
-    process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    try:
-        _, stderr = process.communicate(timeout=seconds)
-        assert process.returncode == 0, stderr
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
+    subprocess.run(command, cwd=cwd, check=True, capture_output=True)
     return time.perf_counter() - started
+
+
+def run_and_kill(command: list[str], cwd: Path, wait_s: float, scratch: Path | None) -> bool:
+    """Start a command and kill -9 it after `wait_s`, counted from when `scratch` appears; tell if it was killed."""
+    process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while scratch and process.poll() is None and not scratch.exists():
+        time.sleep(0.0005)
+    time.sleep(wait_s)
+    process.kill()
+    return process.wait() == -signal.SIGKILL
 
 
 def is_whole(path: Path) -> bool:
@@ -37,40 +42,38 @@ def is_whole(path: Path) -> bool:
 @pytest.mark.parametrize("stage", ["build", "eval"])
 def test_a_killed_command_leaves_whole_files_and_runs_again(stage, tmp_path):
     build = [str(CIA), "build", "--source", "epic", "--annotations", str(SAMPLE)]
-    run_until(None, build, tmp_path)
+    run_whole(build, tmp_path)
     (tmp_path / "save.py").write_text(
         "import numpy as np, cia_bench\n"
         "ids = cia_bench.read_data('cia-data').clips.clip_id.unique()\n"
         "np.savez('e.npz', ids=np.array(ids, str), vectors=np.random.default_rng(0).standard_normal((len(ids), 64)))\n"
     )
     subprocess.run([sys.executable, "save.py"], cwd=tmp_path, check=True)
-    command, out = {
-        "build": (build, tmp_path / "cia-data"),
-        "eval": ([str(CIA), "eval", "--embeddings", "e.npz"], tmp_path / "cia-results"),
+    command, out, scratch = {
+        "build": (build, tmp_path / "cia-data", "epic/.part-build.json"),
+        "eval": ([str(CIA), "eval", "--embeddings", "e.npz"], tmp_path / "cia-results", "e/.part-result.json"),
     }[stage]
-    shutil.rmtree(tmp_path / "cia-results", ignore_errors=True)
-    if stage == "build":
-        shutil.rmtree(out)
-    whole_s = run_until(None, command, tmp_path)
+    whole_s = run_whole(command, tmp_path)
     expected = snapshot(out)
     moments = random.Random(0)
-    interrupted = 0
-    for _ in range(30):
+    killed = {True: 0, False: 0}
+    for number in range(30):
         shutil.rmtree(out)
-        run_until(moments.uniform(0.5, 1.0) * whole_s, command, tmp_path)
+        once_writing = number % 2 == 0
+        wait_s = moments.uniform(0, 0.01 if once_writing else 0.9 * whole_s)
+        killed[once_writing] += run_and_kill(command, tmp_path, wait_s, out / scratch if once_writing else None)
         left = [path for path in out.rglob("*") if path.is_file() and ".part-" not in str(path)]
         assert all(is_whole(path) for path in left)
-        interrupted += snapshot(out) != expected
-        run_until(None, command, tmp_path)
+        whole_s = run_whole(command, tmp_path)
         assert snapshot(out) == expected
-    assert interrupted > 5  # otherwise the moments tell nothing
+    assert min(killed.values()) > 5, killed  # otherwise the moments tell nothing
 
 
 def test_two_boards_written_at_once_do_not_disturb_each_other(tmp_path):
-    run_until(None, [str(CIA), "build", "--source", "epic", "--annotations", str(SAMPLE)], tmp_path)
+    run_whole([str(CIA), "build", "--source", "epic", "--annotations", str(SAMPLE)], tmp_path)
     ids = pq.ParquetFile(tmp_path / "cia-data" / "epic" / "clips.parquet").read().column("clip_id").unique().to_pylist()
     np.savez(tmp_path / "e.npz", ids=np.array(ids), vectors=np.eye(len(ids)))
-    run_until(None, [str(CIA), "eval", "--embeddings", "e.npz"], tmp_path)
+    run_whole([str(CIA), "eval", "--embeddings", "e.npz"], tmp_path)
     forms = ["md", "csv", "table"]
     for _ in range(3):
         processes = [
