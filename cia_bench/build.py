@@ -123,7 +123,7 @@ def read_record(folder: Path) -> dict:
     path = folder / RECORD
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BuildError(f"{path} can't be read ({error}); delete {folder} and build it again") from error
     wrong = [
         name

@@ -100,7 +100,7 @@ def verify(data: Path) -> None:
     for source in built_sources(data):
         record = read_record(data / source)
         counts = f"{record['groups']} groups, {record['clips']:,} clips"
-        click.echo(f"{data / source} is sound: {counts}, fingerprint {record['fingerprint'][:12]}")
+        click.echo(f"{printable(str(data / source))} is sound: {counts}, fingerprint {record['fingerprint'][:12]}")
 
 
 @main.command("eval")

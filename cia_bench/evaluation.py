@@ -11,7 +11,7 @@ import pandas as pd
 
 from cia_bench.build import Data, read_data, versions
 from cia_bench.embeddings import Embeddings, load_embeddings
-from cia_bench.errors import BuildError, ConfigError, EmbeddingError, ProbeError, ResultError, some
+from cia_bench.errors import BuildError, ConfigError, EmbeddingError, ProbeError, ResultError, printable, some
 from cia_bench.files import whole_files, write_json
 from cia_bench.probes import build_probe
 from cia_bench.statistics import percentile_interval, resample_group_mean, wilson_interval
@@ -65,17 +65,14 @@ class Result:
     def __str__(self) -> str:
         """The scores in percent, one line a source and one for their mean."""
         model, protocol = self.record["model"], self.record["protocol"]["name"]
-        level = f"{self.record['statistics']['level']:.0%}"
-        title = (
-            f"{model['name']} ({model['dim']} numbers), {protocol} protocol, accuracy in percent with {level} interval:"
-        )
-        lines = [title]
+        title = f"{model['name']} ({model['dim']} numbers), {protocol} protocol"
+        lines = [f"{title}, accuracy in percent with {100 * self.record['statistics']['level']:g}% interval:"]
         for name, score in self.record["sources"].items():
             lines.append(f"  {name:<10} {_in_words(score)}; {score['groups']} groups, {score['clips']:,} clips")
         if len(self.record["sources"]) > 1:
             lines.append(f"  {'mean':<10} {_in_words(self.record['mean'])}")
         lines += [f"  left out {source}: no embedding of its clips" for source in self.record["left_out_sources"]]
-        return "\n".join(lines)
+        return "\n".join(printable(line) for line in lines)
 
 
 def _in_words(score: dict) -> str:
@@ -285,7 +282,7 @@ def read_result(folder: Path) -> dict:
     path = Path(folder) / RESULT_FILE
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ResultError(f"{path} can't be read: {error}") from error
     problem = _record_problem(record)
     if problem:
@@ -308,11 +305,16 @@ def _record_problem(record: object) -> str | None:
             return f"model.parameters is {model['parameters']!r}"
         if not isinstance(record["protocol"]["name"], str):
             return "protocol has no name"
+        if not isinstance(record["protocol"]["probe"]["name"], str):
+            return "protocol has no probe"
+        if not _is_fraction(record["statistics"]["level"]):
+            return f"statistics.level is {record['statistics']['level']!r}, no fraction"
         if not sources:
             return "it has no source"
         for source in sources.values():
-            if not isinstance(source["fingerprint"], str) or not isinstance(source["groups"], int):
-                return "a source has no fingerprint or groups"
+            kinds = {"fingerprint": str, "groups": int, "clips": int}
+            if not all(isinstance(source[name], kind) for name, kind in kinds.items()):
+                return "a source has no fingerprint, groups or clips"
         for score in (record["mean"], *sources.values()):
             for part in (score, score["constant"]):
                 if not _is_score(part["accuracy"], part["interval"]):
@@ -324,4 +326,8 @@ def _record_problem(record: object) -> str | None:
 
 def _is_score(accuracy: object, interval: object) -> bool:
     numbers = [accuracy, *([] if interval is None else interval)]
-    return len(numbers) in (1, 3) and all(isinstance(number, int | float) and 0 <= number <= 1 for number in numbers)
+    return len(numbers) in (1, 3) and all(map(_is_fraction, numbers))
+
+
+def _is_fraction(number: object) -> bool:
+    return isinstance(number, int | float) and 0 <= number <= 1

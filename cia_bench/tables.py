@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cia_bench.errors import EmbeddingError, TableError
@@ -227,8 +228,8 @@ def read_embeddings(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def _stack_column(path: Path, column: pa.Array, clip_ids: np.ndarray) -> np.ndarray:
     """The rows of a tensor or list column as one array, its first axis the rows."""
-    if isinstance(column, pa.ChunkedArray):
-        column = column.chunk(0) if column.num_chunks else pa.array([], column.type)
+    if not len(column):
+        return np.empty((0, 0))
     if isinstance(column.type, pa.FixedShapeTensorType):
         return column.to_numpy_ndarray()
     if not (
@@ -236,7 +237,7 @@ def _stack_column(path: Path, column: pa.Array, clip_ids: np.ndarray) -> np.ndar
     ):
         raise EmbeddingError(f"{path}: column embedding is {column.type}, not a tensor or a list of numbers")
     values = column.flatten()
-    lengths = column.value_lengths().to_numpy() if len(column) else np.array([0])
+    lengths = pc.list_value_length(column).to_numpy()
     odd = np.flatnonzero(lengths != lengths[0])
     if len(odd):
         raise EmbeddingError(

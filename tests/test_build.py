@@ -159,7 +159,9 @@ def test_reading_says_what_is_not_there(data, tmp_path):
         read_data(data, ["ssv2"])
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"source": "epic"}', '{"source": "epic", "settings": 3}', "\x00"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "[" * 100_000, '{"source": "epic"}', '{"source": "epic", "settings": 3}', "\x00"]
+)
 def test_a_damaged_record_is_named(text, data):
     (data / "epic" / "build.json").write_text(text)
     with pytest.raises(BuildError, match="build.json .*delete .*epic and build it again"):

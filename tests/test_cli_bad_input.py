@@ -117,6 +117,25 @@ def test_verify_says_all_that_is_wrong(data):
     assert len(run.stdout.splitlines()) == 2
 
 
+NOBODY = """
+import os, sys
+import cia_bench.evaluation, encodings.idna, click.testing
+from cia_bench.cli import main
+if os.geteuid() == 0:
+    os.setuid(65534)  # root may read everything
+main(sys.argv[1:])
+"""
+
+
+def test_a_file_that_may_not_be_read_is_one_line(annotations, tmp_path):
+    annotations.chmod(0)
+    command = [sys.executable, "-c", NOBODY, "build", "--source", "epic", "--annotations", annotations]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    annotations.chmod(0o700)
+    assert run.returncode == 1
+    assert re.fullmatch(r"Error: no permission to read or write .*annotations.*\n", run.stderr), run.stderr
+
+
 def test_a_strange_name_stays_on_its_one_line(tmp_path):
     message = refusal("verify", "--data", "no\x1b[31m\nsuch", cwd=tmp_path)
     assert r"no\x1b[31m\nsuch does not exist" in message and message.isprintable()

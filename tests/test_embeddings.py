@@ -1,5 +1,7 @@
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from cia_bench.embeddings import load_embeddings
@@ -155,6 +157,13 @@ def test_damaged_or_foreign_files_are_named(name, content, message, tmp_path):
     with pytest.raises(Exception, match=message) as error:
         load_embeddings(tmp_path / name.split("/")[0])
     assert type(error.value).__module__ == "cia_bench.errors"
+
+
+def test_a_parquet_of_no_rows_is_refused_like_any_other(tmp_path):
+    lists = pa.array([], pa.list_(pa.float32()))
+    pq.write_table(pa.table({"clip_id": pa.array([], pa.string()), "embedding": lists}), tmp_path / "e.parquet")
+    with pytest.raises(EmbeddingError, match="e.parquet holds no embedding"):
+        load_embeddings(tmp_path / "e.parquet")
 
 
 def test_embeddings_that_do_not_exist_are_named(tmp_path):

@@ -244,6 +244,21 @@ def test_a_models_name_never_leads_out_of_the_results(name, embeddings, data, tm
     assert [path.parent for path in tmp_path.rglob("result.json")] == [folder]
 
 
+def test_a_result_nested_without_end_is_named(tmp_path):
+    (tmp_path / "result.json").write_text("[" * 100_000)
+    with pytest.raises(ResultError, match="result.json can't be read"):
+        read_result(tmp_path)
+
+
+def test_a_summary_is_safe_on_a_terminal_and_gives_the_level_exactly(embeddings, data):
+    settings = EvaluationSettings(draws=10, level=0.975)
+    summary = str(evaluate(embeddings, data, model="\x1b[31mred\nline", settings=settings))
+    assert summary.startswith(
+        r"\x1b[31mred\nline (8 numbers), paper protocol, accuracy in percent with 97.5% interval:"
+    )
+    assert all(line.isprintable() for line in summary.split("\n")) and summary.count("\n") == 1
+
+
 def test_the_package_evaluates_whatever_was_imported_before(embeddings, data):
     assert "cia_bench.evaluation" in sys.modules
     assert cia_bench.evaluate is evaluate
@@ -264,6 +279,12 @@ def test_the_package_evaluates_whatever_was_imported_before(embeddings, data):
         (lambda record: record["mean"].update(accuracy=77.2), "accuracy 77.2 .* is no fraction"),
         (lambda record: record["mean"].update(interval=[0.5]), "is no fraction"),
         (lambda record: record["protocol"].update(name=None), "protocol has no name"),
+        (lambda record: record["protocol"].update(probe={"name": 1}), "protocol has no probe"),
+        (lambda record: record["protocol"].update(probe="ridge"), "TypeError"),
+        (lambda record: record["statistics"].pop("level"), "KeyError 'level'"),
+        (lambda record: record["statistics"].update(level="most"), "statistics.level is 'most', no fraction"),
+        (lambda record: record["sources"]["epic"].pop("clips"), "KeyError 'clips'"),
+        (lambda record: record["sources"]["epic"].update(clips="many"), "a source has no fingerprint, groups or clips"),
     ],
 )
 def test_a_damaged_result_is_named(change, message, embeddings, data, tmp_path):

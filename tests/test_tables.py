@@ -173,6 +173,12 @@ def test_anyone_can_read_embeddings_with_pandas(tmp_path):
     assert [list(vector) for vector in frame.embedding] == [[1, 2], [3, 4]]
 
 
+def test_lists_of_a_fixed_size_are_read(tmp_path):
+    lists = pa.FixedSizeListArray.from_arrays(pa.array([1.0, 2.0, 3.0, 4.0]), 2)
+    pq.write_table(pa.table({"clip_id": ["b", "a"], "embedding": lists}), tmp_path / "e.parquet")
+    np.testing.assert_array_equal(read_embeddings(tmp_path / "e.parquet")[1], [[1, 2], [3, 4]])
+
+
 def test_a_null_among_numbers_is_nan(tmp_path):
     pd.DataFrame({"clip_id": ["a"], "embedding": [[1.0, None]]}).to_parquet(tmp_path / "e.parquet")
     np.testing.assert_array_equal(read_embeddings(tmp_path / "e.parquet")[1], [[1.0, np.nan]])

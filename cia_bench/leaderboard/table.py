@@ -67,7 +67,7 @@ def rank(results: list[tuple[Path, dict]]) -> list[Ranking]:
     comparable: dict[str, list[tuple[Path, dict]]] = {}
     for path, record in results:
         fingerprints = {name: source["fingerprint"] for name, source in record["sources"].items()}
-        key = json.dumps([fingerprints, record["protocol"], record["statistics"].get("level")], sort_keys=True)
+        key = json.dumps([fingerprints, record["protocol"], record["statistics"]["level"]], sort_keys=True)
         comparable.setdefault(key, []).append((path, record))
     return [_ranking(comparable[key]) for key in sorted(comparable, key=lambda key: (-len(comparable[key]), key))]
 
@@ -88,9 +88,8 @@ def _ranking(results: list[tuple[Path, dict]]) -> Ranking:
     rows.sort(key=lambda row: (-row.mean.accuracy, row.model))
     constant_scores = {name: _score(source["constant"]) for name, source in record["sources"].items()}
     constant = Row(CONSTANT, None, None, constant_scores, _score(record["mean"]["constant"]))
-    probe = record["protocol"].get("probe", {}).get("name")
     return Ranking(
-        protocol=f"protocol {record['protocol']['name']}, {probe} probe",
+        protocol=f"protocol {record['protocol']['name']}, {record['protocol']['probe']['name']} probe",
         level=record["statistics"]["level"],
         sources={
             name: {key: source[key] for key in ("groups", "clips", "fingerprint")}

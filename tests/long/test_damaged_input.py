@@ -1,16 +1,20 @@
 """Files cut and flipped at random places are read right or refused in one line; nothing else comes out."""
 
+import json
 import random
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import SAMPLE
 
 from cia_bench.build import build, read_data
 from cia_bench.embeddings import load_embeddings
 from cia_bench.errors import CiaError
-from cia_bench.evaluation import EvaluationSettings, evaluate
+from cia_bench.evaluation import EvaluationSettings, evaluate, write_result
+from cia_bench.leaderboard.export import FORMATS, export
+from cia_bench.leaderboard.table import rank, read_results
 from cia_bench.tables import write_embeddings
 from cia_bench.verify import verify
 
@@ -82,6 +86,40 @@ def test_damaged_embeddings_are_scored_only_if_they_are_whole(form, tmp_path):
         else:
             refusals += refused(lambda: evaluate(path, data, settings=EvaluationSettings(draws=10)))
     assert refusals > 100
+
+
+def test_a_damaged_result_is_ranked_or_refused(tmp_path):
+    build("epic", SAMPLE, tmp_path / "data")
+    data = read_data(tmp_path / "data")
+    clip_ids = data.clips.clip_id.unique()
+    frame = pd.DataFrame({"clip_id": clip_ids, "embedding": list(np.eye(len(clip_ids)))})
+    folder = write_result(evaluate(frame, data, settings=EvaluationSettings(draws=10)), tmp_path / "results")
+    good = (folder / "result.json").read_bytes()
+    dice = random.Random(0)
+    refusals = 0
+    for _ in range(1000):
+        (folder / "result.json").write_bytes(damage(good, dice))
+        for form in FORMATS:
+            refusals += refused(lambda form=form: export(rank(read_results([folder])), form))
+    assert refusals > 500
+
+    def paths(value, path=()):
+        """The place of every value inside a JSON value."""
+        yield path
+        items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        for key, inner in items:
+            yield from paths(inner, (*path, key))
+
+    for *path, last in (path for path in paths(json.loads(good)) if path and path[0] != "groups"):
+        for other in (None, "text", 7, -1.5, [], {}, [1, 2], True):
+            record = json.loads(good)
+            place = record
+            for key in path:
+                place = place[key]
+            place[last] = other
+            (folder / "result.json").write_text(json.dumps(record))
+            for form in FORMATS:
+                refused(lambda form=form: export(rank(read_results([folder])), form))
 
 
 @pytest.mark.parametrize("name", ["groups.parquet", "clips.parquet", "candidates.parquet", "build.json"])
