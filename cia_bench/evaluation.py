@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -76,10 +76,14 @@ class Result:
 
 
 def _in_words(score: dict) -> str:
-    interval = "no interval: nothing to resample"
-    if score["interval"]:
-        interval = "{:.1f}, {:.1f}".format(*(100 * end for end in score["interval"]))
-    return f"{100 * score['accuracy']:.1f} [{interval}], a constant answer {100 * score['constant']['accuracy']:.1f}"
+    reason = "" if score["interval"] else " [no interval: nothing to resample]"
+    return f"{percent(score)}{reason}, a constant answer {100 * score['constant']['accuracy']:.1f}"
+
+
+def percent(score: dict) -> str:
+    """A score of a record, {accuracy, interval}, as in `57.6 [54.4, 60.5]`; without brackets if it has no interval."""
+    interval = " [{:.1f}, {:.1f}]".format(*(100 * end for end in score["interval"])) if score["interval"] else ""
+    return f"{100 * score['accuracy']:.1f}{interval}"
 
 
 def evaluate(
@@ -116,7 +120,7 @@ def evaluate(
         "model": {"name": name, "parameters": parameters, "dim": loaded.vectors.shape[1]},
         "embeddings": loaded.origin,
         "protocol": {"name": settings.protocol, "probe": {"name": settings.probe, **vars(build_probe(settings.probe))}},
-        "statistics": {key: value for key, value in asdict(settings).items() if key in ("level", "draws", "seed")},
+        "statistics": {"level": settings.level, "draws": settings.draws, "seed": settings.seed},
         "sources": {source: part.record for source, part in parts.items()},
         "left_out_sources": [source for source in everything.source_names() if source not in scored],
         "mean": _mean_over_sources(list(parts.values()), settings.level),
@@ -272,9 +276,14 @@ def write_result(result: Result, results: Path) -> Path:
     return folder
 
 
-def _identity(record: dict) -> tuple:
-    fingerprints = {name: source["fingerprint"] for name, source in record["sources"].items()}
-    return record["model"]["name"], record["embeddings"], record["protocol"], record["statistics"], fingerprints
+def _identity(record: dict) -> list:
+    made_by = [record[part] for part in ("embeddings", "protocol", "statistics")]
+    return [record["model"]["name"], *made_by, fingerprints(record)]
+
+
+def fingerprints(record: dict) -> dict[str, str]:
+    """The fingerprint of each source that a result stands on."""
+    return {name: source["fingerprint"] for name, source in record["sources"].items()}
 
 
 def read_result(folder: Path) -> dict:

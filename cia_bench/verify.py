@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from cia_bench.build import RECORD, Data, built_sources, read_record
-from cia_bench.errors import CiaError, TableError, printable, some
+from cia_bench.errors import BuildError, TableError, printable, some
 from cia_bench.tables import CANDIDATES, CLIPS, COUNTS, GROUPS, SPLITS, Table
 
 TABLES = {"groups.parquet": GROUPS, "clips.parquet": CLIPS, "candidates.parquet": CANDIDATES}
@@ -93,20 +93,17 @@ def _group_problems(folder: Path, groups: pd.DataFrame, clips: pd.DataFrame) -> 
 def _record_problems(folder: Path, frames: dict[str, pd.DataFrame]) -> Iterator[str]:
     try:
         record = read_record(folder)
-        data = Data(frames["groups.parquet"], frames["clips.parquet"])
-        found = {
-            "source": folder.name,
-            "groups": len(data.groups),
-            "clips": data.clips.clip_id.nunique(),
-            "fingerprint": data.fingerprint(folder.name),
-        }
-    except KeyError:
-        return  # a table can't be read, which is said already
-    except TableError:
-        return  # repeated keys have no canonical rows; they are said already
-    except CiaError as error:
+    except BuildError as error:
         yield str(error)
         return
+    if not {"groups.parquet", "clips.parquet"} <= frames.keys():
+        return  # said already, and there is nothing to compare
+    data = Data(frames["groups.parquet"], frames["clips.parquet"])
+    found = {"source": folder.name, "groups": len(data.groups), "clips": data.clips.clip_id.nunique()}
+    try:
+        found["fingerprint"] = data.fingerprint(folder.name)
+    except TableError:
+        pass  # repeated keys have no canonical rows; they are said already
     for name, value in found.items():
         if record[name] != value:
             yield f"{folder / RECORD}: {name} is {record[name]}, the tables have {value}"

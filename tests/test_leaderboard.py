@@ -76,8 +76,8 @@ def test_rows_are_ranked_by_mean_with_the_constant_last(tmp_path):
         make_record("tie", BOTH, [0.8, 0.6]),
     )[0]
     assert [row.model for row in ranking.rows] == ["high", "tie", "low", "constant"]
-    assert ranking.rows[0].scores["ssv2"].accuracy == 0.8
-    assert ranking.rows[-1].scores["epic"].accuracy == 0.55
+    assert ranking.rows[0].scores["ssv2"]["accuracy"] == 0.8
+    assert ranking.rows[-1].scores["epic"]["accuracy"] == 0.55
 
 
 def test_other_fingerprints_protocols_and_sources_get_tables_of_their_own(tmp_path):

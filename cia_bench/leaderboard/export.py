@@ -5,7 +5,8 @@ import io
 import re
 
 from cia_bench.errors import ConfigError, printable
-from cia_bench.leaderboard.table import CONSTANT, Ranking, Row, Score
+from cia_bench.evaluation import percent
+from cia_bench.leaderboard.table import CONSTANT, Ranking, Row
 
 
 def export(rankings: list[Ranking], form: str) -> str:
@@ -13,11 +14,6 @@ def export(rankings: list[Ranking], form: str) -> str:
     if form not in FORMATS:
         raise ConfigError(f"unknown format {form!r}; choose from {', '.join(FORMATS)}")
     return FORMATS[form](rankings)
-
-
-def _percent(score: Score) -> str:
-    interval = "" if score.interval is None else " [{:.1f}, {:.1f}]".format(*(100 * end for end in score.interval))
-    return f"{100 * score.accuracy:.1f}{interval}"
 
 
 def _parameters(row: Row) -> str:
@@ -33,7 +29,12 @@ def _header(ranking: Ranking) -> list[str]:
 def _cells(ranking: Ranking, row: Row) -> list[str]:
     scores = [row.scores[source] for source in ranking.sources]
     dim = "" if row.dim is None else f"{row.dim:,}"
-    return [row.model, _parameters(row), dim, *(_percent(score) for score in (*scores, row.mean))]
+    return [row.model, _parameters(row), dim, *(percent(score) for score in (*scores, row.mean))]
+
+
+def _lines(ranking: Ranking) -> list[list[str]]:
+    """The table as text: its header, then a line a row."""
+    return [_header(ranking), *(_cells(ranking, row) for row in ranking.rows)]
 
 
 def _title(ranking: Ranking) -> str:
@@ -68,10 +69,11 @@ def _as_table(rankings: list[Ranking]) -> str:
         console.print(Text(line))
     for ranking in rankings:
         table = Table(title=Text(printable(_title(ranking))), title_justify="left")
-        for name in _header(ranking):
+        header, *rows = _lines(ranking)
+        for name in header:
             table.add_column(Text(printable(name)), justify="left" if name == "model" else "right", no_wrap=True)
-        for row in ranking.rows:
-            table.add_row(*(Text(printable(cell)) for cell in _cells(ranking, row)))
+        for row in rows:
+            table.add_row(*(Text(printable(cell)) for cell in row))
         console.print(table)
         for line in _notes(ranking):
             console.print(Text(printable(line)), soft_wrap=True)
@@ -81,13 +83,9 @@ def _as_table(rankings: list[Ranking]) -> str:
 def _as_markdown(rankings: list[Ranking]) -> str:
     parts = [f"{line}\n" for line in _warning(rankings)]
     for ranking in rankings:
-        header = _header(ranking)
-        lines = [header, ["---" if name == "model" else "---:" for name in header]]
-        escaped = [
-            [_markdown(cell) for cell in line] for line in (header, *(_cells(ranking, row) for row in ranking.rows))
-        ]
-        lines = [escaped[0], lines[1], *escaped[1:]]
-        table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        header, *rows = ([_markdown(cell) for cell in line] for line in _lines(ranking))
+        rule = ["---" if name == "model" else "---:" for name in _header(ranking)]
+        table = "\n".join(f"| {' | '.join(line)} |" for line in (header, rule, *rows))
         notes = "\n".join(f"- {_markdown(line)}" for line in _notes(ranking))
         parts.append(f"## {_markdown(_title(ranking))}\n\n{table}\n\n{notes}\n")
     return "\n".join(parts)
@@ -112,9 +110,9 @@ def _as_csv(rankings: list[Ranking]) -> str:
         fingerprints = " ".join(f"{name}={source['fingerprint']}" for name, source in ranking.sources.items())
         for row in ranking.rows:
             scores = [row.scores.get(source) for source in sources] + [row.mean]
-            accuracies = ["" if score is None else _number(score.accuracy) for score in scores]
-            intervals = [score.interval if score and score.interval else () for score in scores]
-            limits = [_number(ends[end]) if ends else "" for ends in intervals for end in (0, 1)]
+            accuracies = ["" if score is None else _number(score["accuracy"]) for score in scores]
+            intervals = [score and score["interval"] for score in scores]
+            limits = [_number(interval[end]) if interval else "" for interval in intervals for end in (0, 1)]
             cells = [row.model, row.parameters, row.dim, *accuracies, *limits, number, ranking.protocol, fingerprints]
             writer.writerow([_csv(cell) if isinstance(cell, str) else cell for cell in cells])
     return text.getvalue()

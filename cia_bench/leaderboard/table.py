@@ -5,17 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cia_bench.errors import ResultError
-from cia_bench.evaluation import RESULT_FILE, read_result
+from cia_bench.evaluation import RESULT_FILE, fingerprints, read_result
 
 CONSTANT = "constant"  # the row of an answer that is always the training clips' majority
-
-
-@dataclass(frozen=True)
-class Score:
-    """A mean accuracy over groups and its interval, as fractions; no interval where nothing could be resampled."""
-
-    accuracy: float
-    interval: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -25,8 +17,8 @@ class Row:
     model: str
     parameters: int | None
     dim: int | None
-    scores: dict[str, Score]  # by source
-    mean: Score
+    scores: dict[str, dict]  # by source: accuracy and interval, as in a result's record
+    mean: dict  # likewise
 
 
 @dataclass(frozen=True)
@@ -66,8 +58,7 @@ def rank(results: list[tuple[Path, dict]]) -> list[Ranking]:
     """
     comparable: dict[str, list[tuple[Path, dict]]] = {}
     for path, record in results:
-        fingerprints = {name: source["fingerprint"] for name, source in record["sources"].items()}
-        key = json.dumps([fingerprints, record["protocol"], record["statistics"]["level"]], sort_keys=True)
+        key = json.dumps([fingerprints(record), record["protocol"], record["statistics"]["level"]], sort_keys=True)
         comparable.setdefault(key, []).append((path, record))
     return [_ranking(comparable[key]) for key in sorted(comparable, key=lambda key: (-len(comparable[key]), key))]
 
@@ -80,14 +71,14 @@ def _ranking(results: list[tuple[Path, dict]]) -> Ranking:
             record["model"]["name"],
             record["model"]["parameters"],
             record["model"]["dim"],
-            {name: _score(source) for name, source in record["sources"].items()},
-            _score(record["mean"]),
+            record["sources"],
+            record["mean"],
         )
         for _, record in results
     ]
-    rows.sort(key=lambda row: (-row.mean.accuracy, row.model))
-    constant_scores = {name: _score(source["constant"]) for name, source in record["sources"].items()}
-    constant = Row(CONSTANT, None, None, constant_scores, _score(record["mean"]["constant"]))
+    rows.sort(key=lambda row: (-row.mean["accuracy"], row.model))
+    constant_scores = {name: source["constant"] for name, source in record["sources"].items()}
+    constant = Row(CONSTANT, None, None, constant_scores, record["mean"]["constant"])
     return Ranking(
         protocol=f"protocol {record['protocol']['name']}, {record['protocol']['probe']['name']} probe",
         level=record["statistics"]["level"],
@@ -97,10 +88,6 @@ def _ranking(results: list[tuple[Path, dict]]) -> Ranking:
         },
         rows=[*rows, constant],
     )
-
-
-def _score(part: dict) -> Score:
-    return Score(part["accuracy"], tuple(part["interval"]) if part["interval"] else None)
 
 
 def _refuse_conflicts(results: list[tuple[Path, dict]]) -> None:
