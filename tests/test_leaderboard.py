@@ -149,6 +149,11 @@ def test_hostile_names_stay_text_in_every_format(name, tmp_path):
     assert sum(line.startswith("│") for line in table.splitlines()) == 2
 
 
+def test_a_long_name_pushes_no_number_off_the_table(tmp_path):
+    text = export(rankings_of(tmp_path, make_record("m" * 300, EPIC, [0.7])), "table")
+    assert "m" * 300 in text and text.count("70.0 [68.0, 72.0]") == 2 and "…" not in text
+
+
 def test_two_results_of_one_name_on_the_same_data_are_refused(tmp_path):
     record = make_record("m", EPIC, [0.7])
     with pytest.raises(ResultError, match="m0 and .*m1 are both results of 'm' on the same data"):

@@ -64,7 +64,7 @@ def _as_table(rankings: list[Ranking]) -> str:
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(file=io.StringIO(), width=200, color_system=None)
+    console = Console(file=io.StringIO(), width=10_000, color_system=None)  # never cuts a cell to fit
     for line in _warning(rankings):
         console.print(Text(line))
     for ranking in rankings:
