@@ -36,8 +36,20 @@ class BuildError(CiaError):
     """A data folder can't be built, or does not hold the build it should."""
 
 
+class DecodeError(CiaError):
+    """A video file can't be decoded, or not where a clip says."""
+
+
+class EncoderError(CiaError):
+    """An encoder or a summary can't be found or loaded, or returns what it should not."""
+
+
 class EmbeddingError(CiaError):
     """Embeddings can't be read, or do not fit the clips they should score."""
+
+
+class TrainingError(CiaError):
+    """A model can't be trained on the sequences it was given, or its loss is no longer finite."""
 
 
 class ProbeError(CiaError):
