@@ -14,8 +14,9 @@ from cia_bench import __version__
 from cia_bench.errors import BuildError, ConfigError
 from cia_bench.files import whole_files, write_json
 from cia_bench.lexicon import PUBLISHED_LIST, published_rows, read_lexicon_text
-from cia_bench.mining import mine
-from cia_bench.sources import read_actions
+from cia_bench.mining import Mined, mine
+from cia_bench.progress import Progress, silent
+from cia_bench.sources import SYNTHETIC, read_actions
 from cia_bench.tables import CANDIDATES, CLIPS, COUNTS, GROUPS, Table
 
 PROFILES = ("paper",)
@@ -67,26 +68,61 @@ def build(source: str, annotations: Path, out: Path, profile: str = "paper") -> 
         raise ConfigError(f"unknown profile {profile!r}; choose from {', '.join(PROFILES)}")
     actions = read_actions(source, annotations)
     mined = mine(source, actions.frame, published_rows(source))
-    complete = (mined.candidates[list(COUNTS)] > 0).all(axis="columns")
-    if not complete.any():
+    data = _complete_groups(mined, status="published")
+    if not len(data.groups):
         raise BuildError(f"{annotations}: no published group of {source} has clips of both labels in both splits")
-    groups = mined.candidates[complete].assign(status="published").drop(columns=["lexicon_row", "hazards"])
-    data = Data(groups, mined.clips[mined.clips.group_id.isin(groups.group_id)])
     lexicon = hashlib.sha256(read_lexicon_text(PUBLISHED_LIST).encode()).hexdigest()
-    record = {
+    inputs = [*actions.inputs, {"name": f"verb_pairs/{PUBLISHED_LIST}", "sha256": lexicon}]
+    record = _record(source, {"profile": profile}, mined, data, inputs, actions.merged)
+    _refuse_other_build(out / source, record)
+    _write(out / source, record, mined.candidates, data)
+    return record
+
+
+def build_synthetic(out: Path, size: str = "small", seed: int = 0, progress: Progress = silent) -> dict:
+    """Render the synthetic source into OUT/synthetic with its tables; return the record that build.json holds.
+
+    Raises ConfigError for an unknown size or a negative seed, BuildError if OUT/synthetic holds another build,
+    WriteError if it can't be written.
+    """
+    from cia_bench.sources.synthetic import lexicon_rows, plan, planned_actions
+    from cia_bench.sources.synthetic.videos import render_videos
+
+    folder = out / SYNTHETIC
+    clips = plan(size, seed)
+    mined = mine(SYNTHETIC, planned_actions(clips), lexicon_rows())
+    data = _complete_groups(mined, status="rendered")
+    record = _record(SYNTHETIC, {"size": size, "seed": seed}, mined, data, inputs=[], merged=[])
+    record["versions"] = versions("av", "pillow")
+    _refuse_other_build(folder, record)
+    renderers = {name: record["versions"][name] for name in ("cia-bench", "numpy", "av", "pillow")}
+    render_videos(clips, folder / "videos", renderers, progress)
+    _write(folder, record, mined.candidates, data)
+    return record
+
+
+def _complete_groups(mined: Mined, status: str) -> Data:
+    """The groups that have clips of both labels in both splits, with their clips."""
+    complete = (mined.candidates[list(COUNTS)] > 0).all(axis="columns")
+    groups = mined.candidates[complete].assign(status=status).drop(columns=["lexicon_row", "hazards"])
+    return Data(groups, mined.clips[mined.clips.group_id.isin(groups.group_id)])
+
+
+def _record(source: str, settings: dict, mined: Mined, data: Data, inputs: list[dict], merged: list[str]) -> dict:
+    left_out = mined.candidates[~mined.candidates.group_id.isin(data.groups.group_id)]
+    contradictory = mined.contradictory[mined.contradictory.group_id.isin(data.groups.group_id)]
+    return {
         "source": source,
-        "settings": {"profile": profile},
+        "settings": settings,
         "fingerprint": data.fingerprint(source),
         "groups": len(data.groups),
         "clips": int(data.clips.clip_id.nunique()),
-        "inputs": [*actions.inputs, {"name": f"verb_pairs/{PUBLISHED_LIST}", "sha256": lexicon}],
-        "left_out": [_why_left_out(row) for row in mined.candidates[~complete].itertuples()],
-        "contradictory": mined.contradictory[mined.contradictory.group_id.isin(groups.group_id)].to_dict("records"),
-        "merged_intervals": sorted(set(actions.merged) & set(data.clips.clip_id)),
+        "inputs": inputs,
+        "left_out": [_why_left_out(row) for row in left_out.itertuples()],
+        "contradictory": contradictory.to_dict("records"),
+        "merged_intervals": sorted(set(merged) & set(data.clips.clip_id)),
         "versions": versions(),
     }
-    _write(out / source, record, mined.candidates, data)
-    return record
 
 
 def _why_left_out(candidate) -> dict:
@@ -97,20 +133,25 @@ def _why_left_out(candidate) -> dict:
     return {"group_id": candidate.group_id, "reason": f"no clip of {', nor of '.join(sides)}"}
 
 
-def versions() -> dict[str, str]:
-    """The versions of what can change a table or a score."""
-    packages = {name: version(name) for name in ("numpy", "pandas", "pyarrow")}
+def versions(*more: str) -> dict[str, str]:
+    """The versions of what can change a table or a score, and of `more` packages."""
+    packages = {name: version(name) for name in ("numpy", "pandas", "pyarrow", *more)}
     return {"cia-bench": __version__, "python": platform.python_version(), **packages}
 
 
+def _refuse_other_build(folder: Path, record: dict) -> None:
+    if not (folder / RECORD).exists():
+        return
+    old = read_record(folder)
+    if (old["fingerprint"], old["settings"]) != (record["fingerprint"], record["settings"]):
+        made = ", ".join(f"{name} {value}" for name, value in old["settings"].items())
+        raise BuildError(
+            f"{folder} holds another build ({made}, {old['groups']} groups, fingerprint {old['fingerprint'][:12]}); "
+            "delete it or choose another --out"
+        )
+
+
 def _write(folder: Path, record: dict, candidates: pd.DataFrame, data: Data) -> None:
-    if (folder / RECORD).exists():
-        old = read_record(folder)
-        if (old["fingerprint"], old["settings"]) != (record["fingerprint"], record["settings"]):
-            raise BuildError(
-                f"{folder} holds another build ({old['settings'].get('profile')}, {old['groups']} groups, fingerprint "
-                f"{old['fingerprint'][:12]}); delete it or choose another --out"
-            )
     with whole_files(folder, seal=RECORD) as scratch:
         GROUPS.write(scratch / "groups.parquet", data.groups)
         CLIPS.write(scratch / "clips.parquet", data.clips)

@@ -3,10 +3,11 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from cia_bench.errors import WriteError
 
@@ -21,6 +22,18 @@ def write_json(path: Path, content: dict) -> None:
     """Write `content` as indented JSON; NaN and infinity, which JSON does not have, raise ValueError."""
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
+
+
+def folder_name(name: str) -> str:
+    """`name` as the name of one folder, the same on every system."""
+    return re.sub(r"[^A-Za-z0-9+._-]", "_", name).lstrip(".") or "_"
+
+
+def stays_inside(path: str) -> bool:
+    """Whether a path is relative, with forward slashes, and never steps out of the folder it starts in."""
+    parts = PurePosixPath(path)
+    strange = any(not c.isprintable() or c == "\\" for c in path) or ":" in path[:2]
+    return bool(parts.parts) and not parts.is_absolute() and ".." not in parts.parts and not strange
 
 
 @contextmanager

@@ -15,7 +15,7 @@ class LexiconRow:
     forward: str
     reverse: str
     noun: str
-    published_id: str
+    published_id: str | None  # None: not in the published CiA
 
 
 def read_lexicon_text(name: str) -> str:

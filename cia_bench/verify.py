@@ -1,13 +1,14 @@
 """Check a data folder from end to end and say everything that is wrong with it."""
 
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from cia_bench.build import RECORD, Data, built_sources, read_record
 from cia_bench.errors import BuildError, TableError, printable, some
+from cia_bench.files import stays_inside
 from cia_bench.tables import CANDIDATES, CLIPS, COUNTS, GROUPS, SPLITS, Table
 
 TABLES = {"groups.parquet": GROUPS, "clips.parquet": CLIPS, "candidates.parquet": CANDIDATES}
@@ -60,17 +61,10 @@ def _clip_problems(clips: pd.DataFrame) -> Iterator[Check]:
     yield "label is not 0 or 1", ~clips.label.isin([0, 1])
     yield f"split is not {' or '.join(SPLITS)}", ~clips.split.isin(SPLITS)
     yield "interval is not 0 <= start_s < stop_s, or null for a whole file", ~(whole | ordered)
-    yield "video path leaves the video folder", ~clips.video.map(_stays_inside)
+    yield "video path leaves the video folder", ~clips.video.map(stays_inside)
     for column in ("video", "start_s", "stop_s", "split"):
         different = clips.groupby("clip_id")[column].transform("nunique", dropna=False) > 1
         yield f"one clip_id with different {column}", different
-
-
-def _stays_inside(video: str) -> bool:
-    """Whether a path is relative, with forward slashes, and never steps out of the folder it starts in."""
-    path = PurePosixPath(video)
-    strange = any(not c.isprintable() or c == "\\" for c in video) or ":" in video[:2]
-    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and not strange
 
 
 def _group_problems(folder: Path, groups: pd.DataFrame, clips: pd.DataFrame) -> Iterator[str]:

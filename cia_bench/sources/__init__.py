@@ -1,7 +1,8 @@
 """The annotated video collections that chiral groups are mined from, one module a source.
 
-A source module has FILES, the names of its owner's annotation files; WHERE, what to tell somebody who lacks them; and
-`actions(folder)`, which reads them into a frame with the columns ACTION_COLUMNS, one row a narrated action.
+An annotated source's module has FILES, the names of its owner's annotation files; WHERE, what to tell somebody who
+lacks them; and `actions(folder)`, which reads them into a frame with the columns ACTION_COLUMNS, one row a narrated
+action. The synthetic source has no such files: it plans its actions and renders them.
 """
 
 import csv
@@ -19,7 +20,8 @@ from cia_bench.files import sha256_of
 
 logger = logging.getLogger(__name__)
 
-SOURCES = {"epic": "cia_bench.sources.epic"}
+SOURCES = {"epic": "cia_bench.sources.epic"}  # those with annotation files
+SYNTHETIC = "synthetic"
 ACTION_COLUMNS = ("clip_id", "video", "start_s", "stop_s", "verb", "noun", "text", "split", "subject")
 
 
@@ -35,7 +37,7 @@ class Actions:
 def load_source(source: str) -> ModuleType:
     """The module of a source; raises ConfigError for an unknown one."""
     if source not in SOURCES:
-        raise ConfigError(f"unknown source {source!r}; choose from {', '.join(sorted(SOURCES))}")
+        raise ConfigError(f"unknown source {source!r}; choose from {', '.join(sorted([*SOURCES, SYNTHETIC]))}")
     return importlib.import_module(SOURCES[source])
 
 

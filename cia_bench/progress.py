@@ -1,0 +1,75 @@
+"""Say how far a long stage is: a bar on a terminal, now and then a line elsewhere.
+
+A stage takes `progress`, a function of a label, a total and a unit that gives a context manager; that gives `advance`,
+to be called with how much more is done. `silent` shows nothing and is the default in Python; the commands pass `shown`.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+Advance = Callable[[int], None]
+Progress = Callable[[str, int, str], AbstractContextManager[Advance]]
+LINE_EVERY_S = 10.0  # where there is no terminal
+
+
+@contextmanager
+def silent(label: str, total: int, unit: str) -> Iterator[Advance]:
+    """Show nothing."""
+    yield lambda count: None
+
+
+@contextmanager
+def shown(label: str, total: int, unit: str) -> Iterator[Advance]:
+    """Show `label`, how many of `total` are done, how many a second and how long the rest takes, on stderr."""
+    show = _bar if sys.stderr.isatty() else _lines
+    with show(label, total, unit) as advance:
+        yield advance
+
+
+@contextmanager
+def _bar(label: str, total: int, unit: str) -> Iterator[Advance]:
+    from rich import progress
+    from rich.console import Console
+
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TextColumn("{task.fields[rate]}"),
+        progress.TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    with progress.Progress(*columns, console=Console(stderr=True)) as bar:
+        task, started = bar.add_task(label, total=total, rate=""), time.perf_counter()
+        done = 0
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            bar.update(task, advance=count, rate=_rate(done, time.perf_counter() - started, unit))
+
+        yield advance
+
+
+@contextmanager
+def _lines(label: str, total: int, unit: str) -> Iterator[Advance]:
+    started = said = time.perf_counter()
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done, said
+        done += count
+        now = time.perf_counter()
+        if now - said >= LINE_EVERY_S and done < total:
+            said = now
+            left_s = (total - done) * (now - started) / done
+            print(f"{label}: {done}/{total}, {_rate(done, now - started, unit)}, {left_s:.0f} s left", file=sys.stderr)
+
+    yield advance
+    spent_s = time.perf_counter() - started
+    print(f"{label}: {done}/{total}, {_rate(done, spent_s, unit)}, {spent_s:.0f} s", file=sys.stderr)
+
+
+def _rate(done: int, spent_s: float, unit: str) -> str:
+    return f"{done / max(spent_s, 1e-9):.1f} {unit}/s"

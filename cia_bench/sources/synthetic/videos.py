@@ -1,0 +1,97 @@
+"""Keep the rendered videos of a synthetic build in their folder: whole files, each checked, none rendered twice."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from cia_bench.errors import WriteError
+from cia_bench.files import sha256_of, whole_file, write_json
+from cia_bench.progress import Progress, silent
+from cia_bench.sources.synthetic import PlannedClip
+from cia_bench.sources.synthetic.render import encode, paint_frames
+
+MANIFEST = "rendering.json"  # in the folder: what rendered it and the SHA-256 of each file
+
+
+def render_clip(clip: PlannedClip) -> bytes:
+    """The video file of a clip: its scene's frames, in reverse order for label 0."""
+    frames = paint_frames(clip.scene)
+    return encode(frames if clip.label else frames[::-1], Path(clip.video).suffix)
+
+
+def render_videos(
+    clips: list[PlannedClip], videos: Path, versions: dict[str, str], progress: Progress = silent
+) -> None:
+    """Render the clips, all of one folder below `videos`, on all cores.
+
+    Files that are there and were rendered by the same `versions` stay. A killed run leaves what it rendered in a
+    scratch folder, where the next run goes on; the final folder holds all files or is not there.
+
+    Raises WriteError, having removed what it rendered, if the disk refuses.
+    """
+    name = clips[0].video.split("/")[0]
+    folder = videos / name
+    scratch = videos / f".part-{name}-{'-'.join(versions.values())}"
+    try:
+        for stale in videos.glob(f".part-{name}-*"):
+            if stale != scratch:
+                shutil.rmtree(stale)
+        todo = _not_rendered(clips, videos, versions)
+        if not todo:
+            return
+        digests = {clip.video: sha256_of(videos / clip.video) for clip in clips if clip not in todo}
+        with progress("render synthetic", len(todo), "clips") as advance:
+            for video, digest in _render_all(todo, scratch):
+                digests[video] = digest
+                advance(1)
+        write_json(scratch / name / MANIFEST, {"versions": versions, "sha256": dict(sorted(digests.items()))})
+        _move(scratch / name, folder)
+        shutil.rmtree(scratch)
+    except OSError as error:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise WriteError(f"can't render into {videos}: {error.strerror or error}; nothing was changed there") from error
+
+
+def _not_rendered(clips: list[PlannedClip], videos: Path, versions: dict[str, str]) -> list[PlannedClip]:
+    """The clips whose file is not there, not as it was rendered, or rendered by other versions."""
+    try:
+        manifest = json.loads((videos / clips[0].video.split("/")[0] / MANIFEST).read_text(encoding="utf-8"))
+        known = manifest["sha256"] if manifest["versions"] == versions else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        known = {}
+    return [
+        clip
+        for clip in clips
+        if not (videos / clip.video).is_file() or sha256_of(videos / clip.video) != known.get(clip.video)
+    ]
+
+
+def _render_all(clips: list[PlannedClip], scratch: Path) -> Iterator[tuple[str, str]]:
+    """Render into `scratch` what it lacks; yield each clip's video path and digest, in whatever order they end."""
+    from joblib import Parallel, delayed
+
+    for folder in {(scratch / clip.video).parent for clip in clips}:
+        folder.mkdir(parents=True, exist_ok=True)
+    workers = Parallel(n_jobs=-1, return_as="generator_unordered")
+    yield from workers(delayed(_render_file)(clip, scratch / clip.video) for clip in clips)
+
+
+def _render_file(clip: PlannedClip, path: Path) -> tuple[str, str]:
+    if not path.exists():
+        with whole_file(path) as part:
+            part.write_bytes(render_clip(clip))
+    return clip.video, sha256_of(path)
+
+
+def _move(source: Path, folder: Path) -> None:
+    """Make `folder` of `source`; if it is there already, replace its files, the manifest last."""
+    if not folder.exists():
+        os.replace(source, folder)
+        return
+    files = [path for path in source.rglob("*") if path.is_file()]
+    for path in sorted(files, key=lambda path: path.name == MANIFEST):
+        target = folder / path.relative_to(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(path, target)
