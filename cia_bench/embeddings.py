@@ -1,16 +1,22 @@
-"""Read embeddings, whatever file or frame they come in, and check them."""
+"""Read embeddings, whatever file, store or frame they come in, and check them."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from cia_bench.errors import EmbeddingError, some
+from cia_bench.encoders import check_weights, load_summary, parse_model
+from cia_bench.errors import ConfigError, EmbeddingError, EncoderError, some
+from cia_bench.store import read_store, stored_encoders
 from cia_bench.tables import read_embeddings
 
-FORMS = "a .parquet file, an .npz file with clip ids and vectors, or a folder of <clip id>.npy files"
+FORMS = (
+    "a store that cia extract wrote, a .parquet file, an .npz file with clip ids and vectors, or a folder of "
+    "<clip id>.npy files"
+)
 
 
 @dataclass(frozen=True)
@@ -21,10 +27,73 @@ class Embeddings:
     vectors: np.ndarray  # (N, D), floating point
     place: str  # where they were read from, for messages
     origin: dict  # what they are, for the record: name, digest of the content, dtype, number of clips
+    parameters: int | None = None  # of the model that made them, where that is known
+    failures: Mapping[str, str] = field(default_factory=dict)  # clips that could not be embedded, and why
+
+
+def load_model(
+    store: Path | str,
+    model: str | None,
+    weights: Mapping[str, str] | None = None,
+    only: Iterable[str] | None = None,
+    device: str = "cpu",
+) -> Embeddings:
+    """Read a store and summarise its frame sequences as `model` says, for all clips or only those named.
+
+    `model` may be None if the store has one video encoder alone. `weights` maps a summary's name to its weights.
+
+    Raises ConfigError for an unknown or unfit model, EmbeddingError if the store does not have it, EncoderError for
+    weights that do not load.
+    """
+    store = Path(store)
+    encoders = stored_encoders(store)
+    if model is None and len(encoders) > 1:
+        raise ConfigError(f"{store} has embeddings of {', '.join(encoders)}; choose with --model ENCODER[:SUMMARY]")
+    name = parse_model(model or encoders[0])
+    check_weights(weights or {}, [name])
+    stored = read_store(store, name.encoder, only)
+    place = f"{store} ({name})"
+    if not len(stored.clips):
+        raise EmbeddingError(f"{place} has no embedding of the data's clips; cia extract makes them")
+    sequences = stored.embeddings.ndim == 3
+    if sequences != (name.summary is not None):
+        wanted = (
+            f"give --model {name}:SUMMARY, for example {name}:concat" if sequences else f"give --model {name.encoder}"
+        )
+        raise ConfigError(f"{place}: {name.encoder} gives one vector a {'frame' if sequences else 'clip'}; {wanted}")
+    summary = load_summary(name.summary, (weights or {}).get(name.summary), device) if name.summary else None
+    if summary and summary.trained_on is not None:
+        _refuse_other_sequences(name.summary, summary.trained_on, stored.record)
+    clip_ids = stored.clips.clip_id.to_numpy(dtype=object)
+    vectors = summary(stored.embeddings, clip_ids) if summary else stored.embeddings
+    loaded = _checked(place, str(name), clip_ids, vectors)
+    made_by = {key: stored.record[key] for key in ("encoder", "weights_sha256", "frames")}
+    summarised = {"name": name.summary, "weights_sha256": summary.weights_sha256} if summary else None
+    return Embeddings(
+        loaded.clip_ids,
+        loaded.vectors,
+        loaded.place,
+        {**loaded.origin, **made_by, "summary": summarised},
+        stored.record["parameters"] + (summary.parameters if summary else 0),
+        dict(zip(stored.failures.clip_id, stored.failures.reason, strict=True)),
+    )
+
+
+def _refuse_other_sequences(summary: str, trained_on: dict, record: dict) -> None:
+    """Raise EncoderError unless a summary was trained on the same encoder; the number of frames may differ."""
+
+    def kind(origin: dict) -> tuple:
+        frames = {**origin["frames"], "count": None} if isinstance(origin.get("frames"), dict) else None
+        return origin.get("encoder"), origin.get("weights_sha256"), frames
+
+    ours, theirs = kind(record), kind(trained_on)
+    if ours != theirs:
+        what = f"{theirs[0]}, not {ours[0]}" if ours[0] != theirs[0] else f"{ours[0]} with other weights or frames"
+        raise EncoderError(f"these weights of {summary} were trained on the sequences of {what}; train others")
 
 
 def load_embeddings(source: Path | str | pd.DataFrame) -> Embeddings:
-    """Read embeddings from Parquet, an npz, a folder of npy files, or a frame.
+    """Read embeddings from Parquet, an npz, a folder of npy files, or a frame; from a store, see load_model.
 
     Parquet and a frame have the columns clip_id and embedding. An npz holds one array of ids (text) and one of vectors,
     under any names. In a folder, a clip's file is `<clip id>.npy`, in subfolders where the id has slashes.

@@ -1,8 +1,7 @@
 """Score embeddings on chiral groups: embeddings + clips -> result."""
 
 import json
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,14 +9,16 @@ import numpy as np
 import pandas as pd
 
 from cia_bench.build import Data, read_data, versions
-from cia_bench.embeddings import Embeddings, load_embeddings
+from cia_bench.embeddings import Embeddings, load_embeddings, load_model
 from cia_bench.errors import BuildError, ConfigError, EmbeddingError, ProbeError, ResultError, printable, some
-from cia_bench.files import whole_files, write_json
+from cia_bench.files import folder_name, whole_files, write_json
 from cia_bench.probes import build_probe
 from cia_bench.statistics import percentile_interval, resample_group_mean, wilson_interval
+from cia_bench.store import is_store
 from cia_bench.tables import PREDICTIONS
 
 RESULT_FILE = "result.json"
+COVERAGE = ("train_rows", "learnt_rows", "validation_rows", "scored_rows")
 RESULT_FIELDS = ("model", "embeddings", "protocol", "statistics", "sources", "mean", "groups", "versions")
 
 
@@ -69,6 +70,8 @@ class Result:
         lines = [f"{title}, accuracy in percent with {100 * self.record['statistics']['level']:g}% interval:"]
         for name, score in self.record["sources"].items():
             lines.append(f"  {name:<10} {_in_words(score)}; {score['groups']} groups, {score['clips']:,} clips")
+            missing = coverage_in_words(score)
+            lines += [f"  {missing}"] if missing else []
         if len(self.record["sources"]) > 1:
             lines.append(f"  {'mean':<10} {_in_words(self.record['mean'])}")
         lines += [f"  left out {source}: no embedding of its clips" for source in self.record["left_out_sources"]]
@@ -80,6 +83,15 @@ def _in_words(score: dict) -> str:
     return f"{percent(score)}{reason}, a constant answer {100 * score['constant']['accuracy']:.1f}"
 
 
+def coverage_in_words(score: dict) -> str:
+    """What a source's score leaves out, or nothing if that is nothing."""
+    train, learnt, validation, scored = (score["coverage"][name] for name in COVERAGE)
+    if (train, validation) == (learnt, scored):
+        return ""
+    counts = f"{learnt:,} of {train:,} training rows and {scored:,} of {validation:,} validation rows"
+    return f"coverage: {counts}; the other clips failed to embed"
+
+
 def percent(score: dict) -> str:
     """A score of a record, {accuracy, interval}, as in `57.6 [54.4, 60.5]`; without brackets if it has no interval."""
     interval = " [{:.1f}, {:.1f}]".format(*(100 * end for end in score["interval"])) if score["interval"] else ""
@@ -87,35 +99,38 @@ def percent(score: dict) -> str:
 
 
 def evaluate(
-    embeddings: Path | str | pd.DataFrame,
+    embeddings: Path | str | pd.DataFrame | Embeddings,
     data: Path | str | Data,
     model: str | None = None,
     parameters: int | None = None,
     sources: Iterable[str] = (),
     settings: EvaluationSettings | None = None,
+    weights: Mapping[str, str] | None = None,
 ) -> Result:
     """Fit a probe on each group's training clips and score its validation clips (arXiv 2509.08502, linear probe).
 
-    `embeddings` is a file (see load_embeddings) or a frame with columns clip_id and embedding, one vector a clip.
-    `data` is a data folder or what `read_data` returns. `model` names the model, by default after the file;
-    `parameters` is its number of parameters. Without `sources`, all built sources that have any embedding are scored,
-    the others are listed in the record.
+    `embeddings` is a store, a file (see load_embeddings), a frame with columns clip_id and embedding, one vector a
+    clip, or what load_model returns. `data` is a data folder or what `read_data` returns. `model` says which model of a
+    store, with `weights` of its summary; otherwise it names the model, by default after the file. `parameters` is its
+    number of parameters. Without `sources`, all built sources that have any embedding are scored, the others are listed
+    in the record. Clips that failed to embed in a store are left out, which the record's coverage tells.
 
     Raises EmbeddingError if embeddings are unreadable, repeated, not finite, of clips that are not in `data`, or
     lacking for some clip of a scored source; BuildError if the data is damaged or a group lacks a label; ProbeError if
     the numbers are too large to fit.
     """
     settings = settings or EvaluationSettings()
-    loaded = load_embeddings(embeddings)
+    everything = data if isinstance(data, Data) else read_data(data)
+    loaded = _load(embeddings, model, weights or {}, everything)
     name = loaded.origin["name"] if model is None else model
+    parameters = loaded.parameters if parameters is None else parameters
     if not name.strip():
         raise ConfigError("the model's name is empty; give it one")
     if parameters is not None and parameters < 0:
         raise ConfigError(f"the model's number of parameters is {parameters}; it can't be negative")
-    everything = data if isinstance(data, Data) else read_data(data)
     scored = _choose_sources(loaded, everything, list(sources))
     predictions = pd.concat([_predict(loaded, everything.of(source), settings) for source in scored], ignore_index=True)
-    parts = {source: _summarise(source, predictions, everything, settings) for source in scored}
+    parts = {source: _summarise(source, predictions, everything, loaded, settings) for source in scored}
     record = {
         "model": {"name": name, "parameters": parameters, "dim": loaded.vectors.shape[1]},
         "embeddings": loaded.origin,
@@ -132,8 +147,18 @@ def evaluate(
     return Result(record, predictions[PREDICTIONS.schema.names])
 
 
+def _load(embeddings, model: str | None, weights: Mapping[str, str], data: Data) -> Embeddings:
+    if isinstance(embeddings, Embeddings):
+        return embeddings
+    if not isinstance(embeddings, pd.DataFrame) and is_store(Path(embeddings)):
+        return load_model(embeddings, model, weights, only=data.clips.clip_id.unique())
+    if weights:
+        raise ConfigError("weights are for the models of a store; the embeddings of a file are what they are")
+    return load_embeddings(embeddings)
+
+
 def _choose_sources(embeddings: Embeddings, data: Data, asked: list[str]) -> list[str]:
-    """The sources to score; raises EmbeddingError unless the embeddings are exactly of clips that `data` has."""
+    """The sources to score; raises EmbeddingError unless each of their clips has an embedding or is known to fail."""
     unknown = [source for source in asked if source not in data.source_names()]
     if unknown:
         raise ConfigError(f"no source {unknown[0]!r} in the data; choose from {', '.join(data.source_names())}")
@@ -150,6 +175,7 @@ def _choose_sources(embeddings: Embeddings, data: Data, asked: list[str]) -> lis
         missing = clips[~clips.isin(ids)]
         if len(missing) == len(clips) and not asked:
             continue
+        missing = missing[~missing.isin(list(embeddings.failures))]
         if len(missing):
             raise EmbeddingError(f"{place} lacks {some(missing.tolist())} of the {len(clips)} clips of {source}")
         scored.append(source)
@@ -161,15 +187,15 @@ def _predict(embeddings: Embeddings, data: Data, settings: EvaluationSettings) -
     columns = ["group_id", "clip_id", "source", "label", "split", "subject", "video"]
     clips = data.clips[columns].sort_values(["group_id", "clip_id"])
     clips = clips.assign(row=embeddings.clip_ids.get_indexer(clips.clip_id))
+    clips = clips[clips.row >= 0]  # the others failed to embed: coverage tells
     answers = []
     for group_id, group in clips.groupby("group_id"):
         train, validation = (group[group.split == split] for split in ("train", "validation"))
         for split, part in (("train", train), ("validation", validation)):
             absent = {0, 1} - set(part.label)
             if absent:
-                raise BuildError(
-                    f"group {group_id!r} has no clip of label {min(absent)} in {split}; cia verify says more"
-                )
+                why = "all of them failed to embed" if embeddings.failures else "cia verify says more"
+                raise BuildError(f"group {group_id!r} has no clip of label {min(absent)} in {split}; {why}")
         try:
             probe = build_probe(settings.probe).fit(embeddings.vectors[train.row], train.label.to_numpy())
         except ProbeError as error:
@@ -191,7 +217,9 @@ class _SourceScore:
     constant_draws: np.ndarray | None  # and of the constant answer, from the same draws
 
 
-def _summarise(source: str, predictions: pd.DataFrame, data: Data, settings: EvaluationSettings) -> _SourceScore:
+def _summarise(
+    source: str, predictions: pd.DataFrame, data: Data, embeddings: Embeddings, settings: EvaluationSettings
+) -> _SourceScore:
     """Mean accuracy over groups, resampling subjects, or videos where the source does not name its subjects."""
     rows = predictions[predictions.source == source]
     unit = "video" if rows.subject.isna().any() else "subject"
@@ -213,14 +241,17 @@ def _summarise(source: str, predictions: pd.DataFrame, data: Data, settings: Eva
         "interval": _interval(draws["prediction"], settings.level),
         "constant": {"accuracy": means["constant"], "interval": _interval(draws["constant"], settings.level)},
         "resampled": {"unit": unit, "count": int(clusters.max()) + 1},
-        "coverage": _coverage(data.of(source).clips, rows),
+        "coverage": _coverage(data.of(source).clips, rows, embeddings),
     }
     return _SourceScore(record, draws["prediction"], draws["constant"])
 
 
-def _coverage(clips: pd.DataFrame, scored: pd.DataFrame) -> dict[str, int]:
-    """How many validation rows the source has, and how many of them got a score."""
-    return {"validation_rows": int((clips.split == "validation").sum()), "scored_rows": len(scored)}
+def _coverage(clips: pd.DataFrame, scored: pd.DataFrame, embeddings: Embeddings) -> dict[str, int]:
+    """How many rows the source has of each split, and how many of them were learnt from or scored."""
+    embedded = clips[clips.clip_id.isin(embeddings.clip_ids)]
+    counts = [(clips.split == "train").sum(), (embedded.split == "train").sum()]
+    counts += [(clips.split == "validation").sum(), len(scored)]
+    return dict(zip(COVERAGE, map(int, counts), strict=True))
 
 
 def _interval(draws: np.ndarray | None, level: float) -> list[float] | None:
@@ -267,7 +298,7 @@ def write_result(result: Result, results: Path) -> Path:
     Raises ResultError if the folder holds a result of other embeddings, data or protocol.
     """
     name = result.record["model"]["name"]
-    folder = results / (re.sub(r"[^A-Za-z0-9+._-]", "_", name).lstrip(".") or "_")
+    folder = results / folder_name(name)
     if (folder / RESULT_FILE).exists() and _identity(read_result(folder)) != _identity(result.record):
         raise ResultError(f"{folder} holds another result; delete it, or give this one another name or another --out")
     with whole_files(folder, seal=RESULT_FILE) as scratch:
@@ -324,6 +355,8 @@ def _record_problem(record: object) -> str | None:
             kinds = {"fingerprint": str, "groups": int, "clips": int}
             if not all(isinstance(source[name], kind) for name, kind in kinds.items()):
                 return "a source has no fingerprint, groups or clips"
+            if not all(isinstance(source["coverage"][name], int) for name in COVERAGE):
+                return "a source has no coverage"
         for score in (record["mean"], *sources.values()):
             for part in (score, score["constant"]):
                 if not _is_score(part["accuracy"], part["interval"]):

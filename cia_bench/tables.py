@@ -33,7 +33,10 @@ class Table:
 
         Raises TableError, with all that is wrong in one line, if it is missing or its columns are not the schema's.
         """
-        table = read_parquet(path)
+        return self.select(read_parquet(path), path)
+
+    def select(self, table: pa.Table, path: Path) -> pd.DataFrame:
+        """The rows of an Arrow table read from `path`; raises TableError as `read` does."""
         problems = self._problems(table)
         if problems:
             raise TableError(f"{path} is no {self.name} table: {'; '.join(problems)}")
@@ -100,12 +103,12 @@ def _same_values(found: pa.DataType, expected: pa.DataType) -> bool:
     return pa.types.is_large_string(found) and pa.types.is_string(expected)
 
 
-def read_parquet(path: Path) -> pa.Table:
-    """Read one Parquet file, whatever its columns; raises TableError if there is none."""
+def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """Read one Parquet file, all its columns or those of `columns` that it has; raises TableError if there is none."""
     if not path.is_file():
         raise TableError(f"{path} does not exist")
     try:
-        table = pq.ParquetFile(path).read()
+        table = pq.ParquetFile(path).read(columns)
         table.validate(full=True)  # text that is not UTF-8 would fail later
     except Exception as error:  # damaged bytes make pyarrow raise nearly anything
         raise TableError(f"{path} can't be read as Parquet: {error}") from error
@@ -165,7 +168,14 @@ CLIPS = Table(
 )
 FAILURES = Table(
     "failures",
-    pa.schema([_required("clip_id", pa.string()), _required("stage", pa.string()), _required("reason", pa.string())]),
+    pa.schema(
+        [
+            _required("clip_id", pa.string()),
+            _required("stage", pa.string()),  # decode
+            _required("reason", pa.string()),
+            pa.field("key", pa.string()),  # as in STORED; null where there is no file to make one of
+        ]
+    ),
     key=("clip_id", "stage"),
 )
 PREDICTIONS = Table(
@@ -184,10 +194,27 @@ PREDICTIONS = Table(
 )
 
 
-def write_embeddings(path: Path, clip_ids: list[str], vectors: np.ndarray) -> None:
+STORED = Table(  # what a shard of a store says of each clip besides its embedding
+    "stored clips",
+    pa.schema(
+        [
+            _required("clip_id", pa.string()),
+            _required("key", pa.string()),  # digest of the video's content and the interval
+            _required("video", pa.string()),
+            _required("split", pa.string()),
+            _required("times_s", pa.list_(pa.float64())),  # of the frames taken, seconds from the start of the file
+            _required("cut", pa.bool_()),  # the interval's end lay beyond the file and was cut to it
+        ]
+    ),
+    key=("clip_id",),
+)
+
+
+def write_embeddings(path: Path, clip_ids: list[str], vectors: np.ndarray, stored: pd.DataFrame | None = None) -> None:
     """Write embeddings sorted by clip id: columns clip_id and embedding, a fixed-shape tensor; whole or not at all.
 
-    `vectors` is (N, D), or (N, T, D) for frame sequences, float16 or float32.
+    `vectors` is (N, D), or (N, T, D) for frame sequences, float16 or float32. `stored` (the columns of STORED, the same
+    clips) adds what a store says of each clip.
 
     Raises EmbeddingError for another shape or dtype and for repeated ids; OSError from the disk.
     """
@@ -201,8 +228,20 @@ def write_embeddings(path: Path, clip_ids: list[str], vectors: np.ndarray) -> No
     values = pa.array(np.ascontiguousarray(vectors[order]).reshape(-1))
     rows = pa.FixedSizeListArray.from_arrays(values, int(np.prod(vectors.shape[1:])))
     columns = [pa.array([clip_ids[row] for row in order], pa.string()), pa.ExtensionArray.from_storage(kind, rows)]
-    schema = pa.schema([_required("clip_id", pa.string()), _required("embedding", kind)])
-    _write_parquet(path, pa.table(columns, schema=schema))
+    table = pa.table(columns, schema=pa.schema([_required("clip_id", pa.string()), _required("embedding", kind)]))
+    if stored is not None:
+        about = STORED.to_arrow(stored)
+        for field in list(STORED.schema)[1:]:
+            table = table.append_column(field, about.column(field.name))
+    _write_parquet(path, table)
+
+
+def read_stored(path: Path) -> pd.DataFrame:
+    """Read what a store's shard says of its clips (columns of STORED), without their embeddings.
+
+    Raises TableError if the file is not such a shard.
+    """
+    return STORED.select(read_parquet(path, STORED.schema.names), path)
 
 
 def read_embeddings(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -50,7 +50,7 @@ def _notes(ranking: Ranking) -> list[str]:
     for name, source in ranking.sources.items():
         counts = f"{source['groups']} groups, {source['clips']:,} validation clips"
         notes.append(f"{name}: {counts}, fingerprint {source['fingerprint'][:12]}")
-    return notes
+    return notes + ranking.gaps
 
 
 def _warning(rankings: list[Ranking]) -> list[str]:

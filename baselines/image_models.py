@@ -1,0 +1,134 @@
+"""Image models as frame encoders: one vector a frame, the weights from a folder or the model's hub page."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from cia_bench.encoders import Encoder, FrameSpec, folder_digest
+from cia_bench.errors import EncoderError
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+FILTERS = {2: "bilinear", 3: "bicubic"}  # as Pillow numbers them, and preprocessor_config.json with it
+
+
+class Dinov2SmallReg(Encoder):
+    """DINOv2 ViT-S/14 with registers: the CLS vector of each frame, 384 numbers (arXiv 2304.07193, 2309.16588).
+
+    `weights` is a folder as transformers saves it, or a hub id; by default the hub's own weights.
+
+    Raises EncoderError if there is no such folder or hub page, it is of another architecture, or any tensor of the
+    model is not in the file or the other way round.
+    """
+
+    hub_id = "facebook/dinov2-with-registers-small"
+    model_type = "dinov2_with_registers"
+
+    def __init__(self, weights: str | None = None, device: str = "cpu"):
+        import torch
+        from transformers import Dinov2WithRegistersModel
+
+        folder = find_weights(weights or self.hub_id)
+        refuse_other_architecture(folder, self.model_type)
+        self._torch, self._device = torch, device
+        self._model = load_checked(Dinov2WithRegistersModel, folder).to(device).eval()
+        self.parameters = sum(tensor.numel() for tensor in self._model.parameters())
+        self.weights_sha256 = folder_digest(folder, weight_files(folder))
+        self.frames = read_preprocessing(folder, count=16)
+
+    def embed(self, frames: np.ndarray) -> np.ndarray:
+        """Frames (B, T, 3, S, S) -> CLS vectors (B, T, D)."""
+        B, T = frames.shape[:2]
+        pictures = self._torch.from_numpy(frames).flatten(0, 1).to(self._device)
+        with self._torch.inference_mode():
+            cls = self._model(pixel_values=pictures).pooler_output
+        return cls.view(B, T, -1).float().cpu().numpy()
+
+
+def find_weights(place: str) -> Path:
+    """The folder of weights at a path, or fetched from the hub (kept in its cache)."""
+    folder = Path(place)
+    if folder.is_dir():
+        return folder
+    looks_like_hub_id = place.count("/") == 1 and not place.startswith((".", "/", "~"))
+    if not looks_like_hub_id:
+        raise EncoderError(f"weights folder {place} does not exist")
+    from huggingface_hub import snapshot_download
+
+    try:
+        patterns = ["config.json", "preprocessor_config.json", "*.safetensors", "*.safetensors.index.json"]
+        return Path(snapshot_download(place, allow_patterns=patterns))
+    except Exception as error:  # no network, no such page, no permission: each library below has its own
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise EncoderError(
+            f"can't get the weights {place} from the hub: {reason}; give a folder that holds them, --weights MODEL=DIR"
+        ) from error
+
+
+def weight_files(folder: Path) -> list[str]:
+    """The names of the safetensors files in a folder; raises EncoderError if there is none."""
+    names = sorted(path.name for path in folder.glob("*.safetensors"))
+    if not names:
+        raise EncoderError(f"weights folder {folder} holds no .safetensors file")
+    return names
+
+
+def refuse_other_architecture(folder: Path, model_type: str) -> None:
+    """Raise EncoderError unless the folder's config.json says that its weights are of this architecture."""
+    config = _read_json(folder / "config.json")
+    if config.get("model_type") != model_type:
+        raise EncoderError(f"{folder} holds a model of type {config.get('model_type')!r}, not {model_type!r}")
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise EncoderError(f"{path} can't be read: {error}") from error
+    if not isinstance(content, dict):
+        raise EncoderError(f"{path} holds no JSON object")
+    return content
+
+
+def load_checked(model_class, folder: Path):
+    """Load a transformers model; raises EncoderError if a tensor is missing, unexpected or of another shape."""
+    from transformers.utils import logging
+
+    weight_files(folder)
+    verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()  # its warnings are our refusals
+    logging.disable_progress_bar()
+    try:
+        model, info = model_class.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, output_loading_info=True, ignore_mismatched_sizes=True
+        )
+    except Exception as error:  # damaged files make the libraries below raise nearly anything
+        raise EncoderError(f"{folder} can't be loaded: {str(error).splitlines()[0]}") from error
+    finally:
+        logging.set_verbosity(verbosity)
+        if bar:
+            logging.enable_progress_bar()
+    for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if info[kind]:
+            names = sorted(str(key[0]) if isinstance(key, tuple) else str(key) for key in info[kind])
+            raise EncoderError(f"{folder}: {len(names)} {kind.replace('_keys', '')} tensors, the first {names[0]}")
+    return model
+
+
+def read_preprocessing(folder: Path, count: int) -> FrameSpec:
+    """The frames that a folder's preprocessor_config.json asks for: short side, centre square, mean and std."""
+    path = folder / "preprocessor_config.json"
+    config = _read_json(path)
+    try:
+        size, crop = config["size"], config["crop_size"]
+        return FrameSpec(
+            count=count,
+            size=crop["height"],
+            short_side=size["shortest_edge"],
+            filter=FILTERS[config["resample"]],
+            mean=tuple(config.get("image_mean", IMAGENET_MEAN)),
+            std=tuple(config.get("image_std", IMAGENET_STD)),
+            layout="TCHW",
+        )
+    except (KeyError, TypeError) as error:
+        raise EncoderError(f"{path} does not tell how to resize and crop: {type(error).__name__} {error}") from error

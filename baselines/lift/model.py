@@ -1,0 +1,143 @@
+"""The LiFT model: a feature sequence becomes a static vector and a velocity that together redraw it.
+
+Source: Bagad & Zisserman, "Chirality in Action: Time-Aware Video Representation Learning by Latent Straightening",
+arXiv 2509.08502, with the details of the code its authors released. The released checkpoint fits these modules key by
+key, except its table of time codes, which is computed here for the length at hand.
+
+Shapes: B sequences of T frames with D features each; W is the width of the latent space.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cia_bench.errors import ConfigError
+
+ORTHOGONALITY_WEIGHT = 0.1
+
+
+@dataclass(frozen=True)
+class LiFTConfig:
+    """What rebuilds a model; raises ConfigError for settings that make none.
+
+    The defaults are the published model's, on the features of DINOv2 ViT-S/14: 8,728,320 parameters.
+    """
+
+    feature_dim: int = 384
+    width: int = 384
+    layers: int = 4
+    heads: int = 8
+    dropout: float = 0.1  # in training only
+
+    def __post_init__(self):
+        for name in ("feature_dim", "width", "layers", "heads"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ConfigError(f"LiFT's {name} is {value!r}; it needs a whole number of at least 1")
+        if self.width % self.heads:
+            raise ConfigError(f"LiFT's width {self.width} can't be divided among {self.heads} attention heads")
+        if not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
+            raise ConfigError(f"LiFT's dropout is {self.dropout!r}; it needs a number from 0 to below 1")
+
+
+class LiFT(nn.Module):
+    """Encode a sequence as a straight walk through a latent space, and decode each step of the walk to a frame."""
+
+    def __init__(self, config: LiFTConfig):
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The static vector z_s and the velocity z_d of each sequence: (B, T, D) -> (B, W), (B, W).
+
+        Raises ConfigError unless x is (B, T, D) with at least 2 frames and the model's own D.
+        """
+        if x.ndim != 3 or x.shape[1] < 2 or x.shape[2] != self.config.feature_dim:
+            raise ConfigError(
+                f"LiFT takes (sequences, at least 2 frames, {self.config.feature_dim} features), not {tuple(x.shape)}"
+            )
+        return self.encoder(x)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The sequences drawn anew, and what they were drawn from: (B, T, D) -> (B, T, D), (B, W), (B, W).
+
+        Raises ConfigError like `encode`.
+        """
+        z_s, z_d = self.encode(x)
+        return self.decoder(walk(z_s, z_d, x.shape[1])), z_s, z_d
+
+
+class Encoder(nn.Module):
+    """A transformer over the frames and two learnt vectors, which become z_s and z_d."""
+
+    def __init__(self, config: LiFTConfig):
+        super().__init__()
+        width = config.width
+        self.cls_static = nn.Parameter(torch.randn(1, 1, width))
+        self.cls_dynamic = nn.Parameter(torch.randn(1, 1, width))
+        self.input_proj = nn.Linear(config.feature_dim, width)
+        layer = nn.TransformerEncoderLayer(
+            width, config.heads, 4 * width, config.dropout, activation="relu", batch_first=True, norm_first=True
+        )
+        self.transformer = nn.TransformerEncoder(layer, config.layers, enable_nested_tensor=False)
+        self.static_proj = nn.Linear(width, width)
+        self.dynamic_proj = nn.Linear(width, width)
+        self.static_norm = nn.LayerNorm(width)
+        self.dynamic_norm = nn.LayerNorm(width)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        B, T, _ = x.shape
+        frames = self.input_proj(x)  # (B, T, W)
+        frames = frames + time_codes(T, frames.shape[2]).to(frames)
+        learnt = torch.cat([self.cls_static, self.cls_dynamic], dim=1).expand(B, -1, -1)  # (B, 2, W), without a time
+        tokens = self.transformer(torch.cat([learnt, frames], dim=1))  # (B, 2 + T, W)
+        z_s = self.static_norm(self.static_proj(tokens[:, 0]))
+        z_d = self.dynamic_norm(self.dynamic_proj(tokens[:, 1]))
+        return z_s, z_d
+
+
+class Decoder(nn.Module):
+    """A perceptron that draws the features of one frame from its latent point, (..., W) -> (..., D)."""
+
+    def __init__(self, config: LiFTConfig):
+        super().__init__()
+        hidden = 2 * config.width
+        self.model = nn.Sequential(
+            nn.Linear(config.width, hidden),
+            nn.LayerNorm(hidden),
+            nn.GELU(),
+            nn.Linear(hidden, hidden),
+            nn.LayerNorm(hidden),
+            nn.GELU(),
+            nn.Linear(hidden, config.feature_dim),
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.model(z)
+
+
+def time_codes(T: int, width: int) -> Tensor:
+    """The sinusoidal code of each frame index 0..T-1: (T, width) float64, sines on even places, cosines on odd ones."""
+    frame, place = torch.arange(T, dtype=torch.float64), torch.arange(width)
+    angle = frame[:, None] / 10000 ** ((place - place % 2).double() / width)  # (T, width)
+    return torch.where(place % 2 == 0, angle.sin(), angle.cos())
+
+
+def walk(z_s: Tensor, z_d: Tensor, T: int) -> Tensor:
+    """T points on the straight path from z_s to z_s + z_d: (B, W), (B, W) -> (B, T, W)."""
+    times = torch.arange(T).to(z_s) / (T - 1)
+    return z_s[:, None] + times[:, None] * z_d[:, None]
+
+
+def lift_loss(x: Tensor, x_hat: Tensor, z_s: Tensor, z_d: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The loss and its two terms: the reconstruction's mean squared error, and the mean |cos| of z_s and z_d.
+
+    The mean is over all elements as in the released code; the paper writes a sum over frames.
+    """
+    reconstruction = F.mse_loss(x_hat, x)
+    orthogonality = F.cosine_similarity(z_s, z_d, dim=-1).abs().mean()
+    return reconstruction + ORTHOGONALITY_WEIGHT * orthogonality, reconstruction, orthogonality

@@ -1,0 +1,243 @@
+"""What a model is: an encoder of frames and, for a frame encoder, a summary of its vectors; how each is found by name.
+
+A model is named `encoder[:summary]`. Encoders and summaries come from entry points (groups cia_bench.encoders and
+cia_bench.summaries), or from an import path `package.module:Class` in place of the encoder's name.
+"""
+
+import hashlib
+import importlib
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import numpy as np
+
+from cia_bench.errors import ConfigError, EncoderError
+
+ENCODERS, SUMMARIES, TRAINERS = "cia_bench.encoders", "cia_bench.summaries", "cia_bench.trainers"
+FILTERS = ("bilinear", "bicubic")
+LAYOUTS = ("THWC", "TCHW")
+
+
+@dataclass(frozen=True)
+class FrameSpec:
+    """The frames that an encoder wants of each clip.
+
+    Frames are spread evenly over the clip, first and last included. Without `short_side` a picture is squashed to a
+    square of `size` pixels; with it, its short side is resized to that and the square is cut from its centre. Without
+    `mean` and `std` values are uint8, 0 to 255; with them float32, (value / 255 - mean) / std for red, green and blue.
+    """
+
+    count: int = 16  # T
+    size: int = 224  # pixels, H and W
+    short_side: int | None = None  # pixels
+    filter: str = "bicubic"  # of the resize, which smooths before it makes smaller
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    layout: str = "THWC"  # or TCHW
+
+    def __post_init__(self):
+        if min(self.count, self.size, self.short_side or self.size) < 1:
+            raise ConfigError(f"count, size and short_side of frames must be at least 1, not {self}")
+        if self.short_side is not None and self.short_side < self.size:
+            raise ConfigError(f"a square of {self.size} pixels can't be cut from a short side of {self.short_side}")
+        if self.filter not in FILTERS or self.layout not in LAYOUTS:
+            raise ConfigError(f"frames need filter {' or '.join(FILTERS)}, layout {' or '.join(LAYOUTS)}, not {self}")
+        if (self.mean is None) != (self.std is None):
+            raise ConfigError(f"frames need both mean and std or neither, not {self}")
+
+    def crop(self, images: np.ndarray) -> np.ndarray:
+        """Resize and crop the pictures of one clip, uint8 (T, H, W, 3) -> uint8 (T, size, size, 3)."""
+        import torch
+        from torch.nn.functional import interpolate
+
+        T, H, W, _ = images.shape
+        high, wide = self._resized(H, W)
+        pictures = torch.from_numpy(images).permute(0, 3, 1, 2)  # (T, 3, H, W), in memory still channels last
+        resized = interpolate(pictures, (high, wide), mode=self.filter, antialias=True, align_corners=False)
+        top, left = round((high - self.size) / 2), round((wide - self.size) / 2)
+        square = resized[:, :, top : top + self.size, left : left + self.size]
+        return square.permute(0, 2, 3, 1).contiguous().numpy()
+
+    def _resized(self, high: int, wide: int) -> tuple[int, int]:
+        if self.short_side is None:
+            return self.size, self.size
+        share = self.short_side / min(high, wide)
+        return max(self.short_side, int(high * share)), max(self.short_side, int(wide * share))
+
+    def values(self, batch: np.ndarray) -> np.ndarray:
+        """The numbers the encoder gets: uint8 (B, T, S, S, 3) -> the dtype and layout that this names."""
+        if self.mean is not None:
+            scale = np.float32(255) * np.asarray(self.std, np.float32)
+            batch = (batch - np.float32(255) * np.asarray(self.mean, np.float32)) / scale
+        return np.ascontiguousarray(batch.transpose(0, 1, 4, 2, 3)) if self.layout == "TCHW" else batch
+
+
+class Encoder(ABC):
+    """Turns frames into vectors: a frame encoder one vector a frame, a video encoder one vector a clip.
+
+    A subclass names the frames it wants and its number of parameters, and defines `embed`. One with weights takes them
+    in its constructor and sets `weights_sha256`.
+    """
+
+    frames = FrameSpec()
+    parameters = 0
+    weights_sha256: str | None = None
+
+    def __init__(self, weights: str | None = None, device: str = "cpu"):
+        if weights is not None:
+            raise ConfigError(f"{type(self).__name__} has no weights to load from {weights}; leave --weights out")
+
+    @abstractmethod
+    def embed(self, frames: np.ndarray) -> np.ndarray:
+        """Frames (B, T, H, W, 3), or (B, T, 3, H, W) if so asked, -> (B, T, D) a frame, or (B, D) a clip; finite."""
+
+
+class Summary(ABC):
+    """Turns the vectors of a clip's frames into one.
+
+    One with weights sets `parameters`, `weights_sha256` and `trained_on`, what its training sequences were: encoder,
+    weights_sha256 and frames, as a store's record has them.
+    """
+
+    parameters = 0
+    weights_sha256: str | None = None
+    trained_on: dict | None = None
+
+    def __init__(self, weights: str | None = None, device: str = "cpu"):
+        if weights is not None:
+            raise ConfigError(f"{type(self).__name__} has no weights to load from {weights}; leave --weights out")
+
+    @abstractmethod
+    def __call__(self, sequences: np.ndarray, clip_ids: Sequence[str]) -> np.ndarray:
+        """Sequences (N, T, D) of the clips -> (N, E)."""
+
+
+@dataclass(frozen=True)
+class ModelName:
+    """A model's name taken apart."""
+
+    encoder: str
+    summary: str | None  # None: an encoder that gives one vector a clip
+
+    def __str__(self) -> str:
+        return self.encoder + (f":{self.summary}" if self.summary else "")
+
+
+def parse_model(name: str) -> ModelName:
+    """Take `encoder[:summary]` or `package.module:Class[:summary]` apart; raises ConfigError for another form."""
+    head, *rest = name.split(":")
+    if "." in head and rest:
+        head, rest = f"{head}:{rest[0]}", rest[1:]
+    if len(rest) > 1 or not all([head, *rest]):
+        raise ConfigError(f"model {name!r} is not like encoder:summary or package.module:Class:summary")
+    return ModelName(head, rest[0] if rest else None)
+
+
+def load_encoder(name: str, weights: str | None = None, device: str = "cpu") -> Encoder:
+    """Make the encoder of that name or import path.
+
+    Raises ConfigError for an unknown one, EncoderError if it can't be imported, its weights can't be loaded, or it
+    lacks what an Encoder has.
+    """
+    encoder = _import_class(name) if ":" in name else _find(ENCODERS, name)
+    encoder = encoder(weights, device)
+    if not isinstance(encoder, Encoder):
+        raise EncoderError(f"{name} is not a subclass of cia_bench.encoders.Encoder")
+    return encoder
+
+
+def load_summary(name: str, weights: str | None = None, device: str = "cpu") -> Summary:
+    """Make the summary of that name; raises ConfigError for an unknown one, EncoderError for bad weights."""
+    return _find(SUMMARIES, name)(weights, device)
+
+
+def load_trainer(name: str):
+    """The training function of that name; raises ConfigError for an unknown one."""
+    return _find(TRAINERS, name)
+
+
+def _import_class(path: str) -> type:
+    module, name = path.split(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)  # as `python -m` does: the author's file lies where the command is typed
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise EncoderError(f"can't import {path} (from {here} or what is installed): {error}") from error
+
+
+def _find(group: str, name: str):
+    """What the entry point of that name gives; raises ConfigError if there is none, or two packages offer one."""
+    points = entry_points(group=group)
+    found = list({point.value: point for point in points if point.name == name}.values())
+    if len(found) != 1:
+        kind = group.rsplit(".", 1)[1][:-1]
+        if found:
+            raise ConfigError(f"{kind} {name!r} is offered twice: {' and '.join(point.value for point in found)}")
+        known = ", ".join(sorted({point.name for point in points})) or "none: is cia-bench installed?"
+        raise ConfigError(f"unknown {kind} {name!r}; choose from {known}")
+    return found[0].load()
+
+
+def checked_embedding(name: str, embedding: object, clips: int, frames: int) -> np.ndarray:
+    """What an encoder gave for a batch, as float32; raises EncoderError unless it is finite, (B, T, D) or (B, D)."""
+    array = np.asarray(embedding)
+    shapes = f"({clips}, {frames}, D) or ({clips}, D)"
+    good = array.ndim in (2, 3) and array.shape[0] == clips and array.shape[-1] > 0
+    if not good or (array.ndim == 3 and array.shape[1] != frames) or array.dtype.kind != "f":
+        raise EncoderError(
+            f"{name} gave {array.dtype} {array.shape} for {clips} clips of {frames} frames, not {shapes}"
+        )
+    array = array.astype(np.float32)
+    if not np.isfinite(array).all():
+        raise EncoderError(f"{name} gave numbers that are NaN or infinite")
+    return array
+
+
+def choose_device(device: str) -> str:
+    """`device`, or for auto the GPU if there is one; raises ConfigError if torch does not have it."""
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except Exception as error:  # torch raises nearly anything for a device that is not there
+        raise ConfigError(f"torch has no device {device!r}: {str(error).splitlines()[0]}") from error
+    return device
+
+
+def describe(name: str, encoder: Encoder) -> dict:
+    """What fixes the numbers that an encoder gives, for the record of a store."""
+    return {
+        "encoder": name,
+        "parameters": encoder.parameters,
+        "weights_sha256": encoder.weights_sha256,
+        "frames": {
+            key: list(value) if isinstance(value, tuple) else value for key, value in asdict(encoder.frames).items()
+        },
+    }
+
+
+def folder_digest(folder: Path, names: Sequence[str]) -> str:
+    """SHA-256 over the named files of a weights folder, each with its name."""
+    digest = hashlib.sha256()
+    for name in sorted(names):
+        with (folder / name).open("rb") as file:
+            digest.update(f"{name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def check_weights(weights: Mapping[str, str], models: Sequence[ModelName]) -> None:
+    """Raise ConfigError if `weights` names an encoder or summary that none of the models has."""
+    parts = {part for model in models for part in (model.encoder, model.summary) if part}
+    unknown = sorted(set(weights) - parts)
+    if unknown:
+        raise ConfigError(
+            f"--weights names {unknown[0]!r}, which no model here has; they have {', '.join(sorted(parts))}"
+        )

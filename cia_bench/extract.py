@@ -1,0 +1,243 @@
+"""Extract embeddings: clips + videos + encoder -> store."""
+
+import hashlib
+import itertools
+import logging
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cia_bench.build import Data, read_data
+from cia_bench.encoders import (
+    Encoder,
+    FrameSpec,
+    check_weights,
+    checked_embedding,
+    describe,
+    load_encoder,
+    parse_model,
+)
+from cia_bench.errors import BuildError, ConfigError, DecodeError, WriteError, some
+from cia_bench.files import stays_inside
+from cia_bench.progress import Advance, Progress, silent
+from cia_bench.store import add_shard, known_keys, open_folder, read_failures
+from cia_bench.tables import FAILURES, STORED
+from cia_bench.video import read_frames
+
+logger = logging.getLogger(__name__)
+
+SHARD = 256  # clips
+BATCH = 16  # clips that an encoder gets at once
+DIGESTED = 65_536  # bytes of a video's head, middle and tail that its digest covers
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """What became of one encoder's clips."""
+
+    encoder: str
+    folder: Path
+    new: int  # embeddings that this run added
+    kept: int  # embeddings that were there
+    failures: pd.DataFrame  # columns of tables.FAILURES, of the clips asked for
+
+
+def extract(
+    models: Sequence[str],
+    data: Path,
+    out: Path,
+    sources: Sequence[str] = (),
+    videos: Path | None = None,
+    weights: Mapping[str, str] | None = None,
+    device: str = "cpu",
+    progress: Progress = silent,
+) -> list[Extracted]:
+    """Embed the clips of built sources with the encoders of `models`, into the store `out`; go on where a run ended.
+
+    Without `sources`, all built sources whose videos are found (see video_folders). `weights` maps an encoder's name to
+    its weights. Models that share an encoder share its embeddings. A clip that can't be decoded becomes a failure.
+
+    Raises ConfigError for unknown models and missing video folders, EncoderError if an encoder does not load or gives
+    no embedding, EmbeddingError if the store holds embeddings of other weights or frames, WriteError from the disk.
+    """
+    names = [parse_model(model) for model in models]
+    check_weights(weights or {}, names)
+    built = read_data(data, sources)
+    folders = video_folders(data, built, list(sources), videos)
+    results = []
+    for name in dict.fromkeys(model.encoder for model in names):
+        encoder = load_encoder(name, (weights or {}).get(name), device)
+        results.append(_extract_one(name, encoder, built, folders, out, progress))
+    return results
+
+
+def video_folders(data: Path, built: Data, asked: list[str], videos: Path | None) -> dict[str, Path]:
+    """Where the videos of each built source are: in `videos`, else DATA/<source>/videos, else $CIA_VIDEOS/<source>.
+
+    `videos` is the folder of the one source that is asked for or built, or else holds a folder a source. Sources whose
+    folder does not exist are left out, unless they are asked for or none is left.
+
+    Raises ConfigError that says where the videos should be.
+    """
+    names = built.source_names()
+    root = os.environ.get("CIA_VIDEOS")
+    places = {
+        name: [videos if len(names) == 1 else videos / name]
+        if videos
+        else [data / name / "videos", *([Path(root) / name] if root else [])]
+        for name in names
+    }
+    found = {name: next((place for place in places[name] if place.is_dir()), None) for name in names}
+    missing = [name for name, place in found.items() if place is None]
+    if missing and (asked or len(missing) == len(names)):
+        looked = " or ".join(map(str, places[missing[0]]))
+        raise ConfigError(
+            f"no folder with the videos of {missing[0]} at {looked}; give --videos DIR, or set CIA_VIDEOS to a folder "
+            f"that holds them in {missing[0]}/"
+        )
+    for name in missing:
+        logger.warning("left out %s: no folder with its videos at %s", name, " or ".join(map(str, places[name])))
+    return {name: place for name, place in found.items() if place is not None}
+
+
+def _extract_one(
+    name: str, encoder: Encoder, built: Data, folders: dict[str, Path], out: Path, progress: Progress
+) -> Extracted:
+    clips = built.clips[built.clips.source.isin(folders)].drop_duplicates("clip_id").sort_values(["source", "clip_id"])
+    leaving = [video for video in clips.video.unique() if not stays_inside(video)]
+    if leaving:
+        raise BuildError(f"video paths leave the video folder: {some(leaving)}; cia verify says more")
+    try:
+        store = open_folder(out, describe(name, encoder))
+        known = known_keys(store)
+        jobs = [_Job(clip, folders[clip.source] / clip.video) for clip in clips.itertuples()]
+        todo = [job for job in jobs if job.key is None or known.get(job.clip.clip_id) != job.key]
+        _run(name, encoder, todo, store, progress)
+        failures = read_failures(store)
+    except OSError as error:
+        raise WriteError(f"can't write to {out}: {error.strerror or error}; run again to go on") from error
+    failures = failures[failures.clip_id.isin(clips.clip_id)]
+    failed_now = failures.clip_id.isin([job.clip.clip_id for job in todo]).sum()
+    kept = len(jobs) - len(todo) - (len(failures) - failed_now)
+    return Extracted(name, store, int(len(todo) - failed_now), int(kept), failures)
+
+
+class _Job:
+    """One clip to embed."""
+
+    def __init__(self, clip: Any, path: Path):
+        self.clip, self.path = clip, path
+        whole = pd.isna(clip.start_s)
+        self.interval = (None, None) if whole else (clip.start_s, clip.stop_s)
+        content = _video_digest(path)
+        self.key = content and hashlib.sha256(f"{content} {self.interval}".encode()).hexdigest()[:32]
+
+    def failed(self, reason: str) -> dict:
+        return {"clip_id": self.clip.clip_id, "stage": "decode", "reason": reason, "key": self.key}
+
+    def stored(self, times_s: np.ndarray, cut: bool) -> dict:
+        about = {"clip_id": self.clip.clip_id, "key": self.key, "video": self.clip.video, "split": self.clip.split}
+        return {**about, "times_s": times_s, "cut": cut}
+
+
+@lru_cache(maxsize=4096)
+def _video_digest(path: Path) -> str | None:
+    """A digest of a file's size and of its head, middle and tail; None if it can't be read."""
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            digest = hashlib.sha256(str(size).encode())
+            for start in sorted({0, max(0, size // 2 - DIGESTED // 2), max(0, size - DIGESTED)}):
+                file.seek(start)
+                digest.update(file.read(DIGESTED))
+    except OSError:
+        return None
+    return digest.hexdigest()
+
+
+def _run(name: str, encoder: Encoder, todo: list[_Job], store: Path, progress: Progress) -> None:
+    """Embed the clips shard by shard, decoding ahead in threads."""
+    if not todo:
+        return
+    workers = os.cpu_count() or 1
+    pool = ThreadPoolExecutor(workers)
+    try:
+        with progress(f"extract {name}", len(todo), "clips") as advance:
+            decoded = _decode_ahead(todo, encoder.frames, pool, ahead=2 * BATCH + workers)
+            for shard in _shards(todo):
+                _embed_shard(name, encoder, itertools.islice(decoded, len(shard)), shard[0].clip.source, store, advance)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _shards(jobs: list[_Job]) -> Iterator[list[_Job]]:
+    """At most SHARD clips of one source at a time."""
+    for _, group in itertools.groupby(jobs, key=lambda job: job.clip.source):
+        yield from _batches(group, SHARD)
+
+
+def _batches(items: Iterable, size: int) -> Iterator[list]:
+    """Lists of `size` items; the last may be shorter."""
+    items = iter(items)
+    while batch := list(itertools.islice(items, size)):
+        yield batch
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """The frames that a clip's encoder wants, or why there are none."""
+
+    job: _Job
+    squares: np.ndarray | None  # uint8, (T, size, size, 3)
+    times_s: np.ndarray | None = None
+    cut: bool = False
+    failure: str | None = None
+
+
+def _decode(job: _Job, wanted: FrameSpec) -> _Decoded:
+    try:
+        frames = read_frames(job.path, *job.interval, wanted.count)
+    except DecodeError as error:
+        return _Decoded(job, None, failure=str(error))
+    return _Decoded(job, wanted.crop(frames.images), frames.times_s, frames.cut)
+
+
+def _decode_ahead(jobs: list[_Job], wanted: FrameSpec, pool: ThreadPoolExecutor, ahead: int) -> Iterator[_Decoded]:
+    """Decode the clips in order, while the next `ahead` are being decoded in the pool."""
+    waiting: deque = deque()
+    for job in jobs:
+        waiting.append(pool.submit(_decode, job, wanted))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _embed_shard(
+    name: str, encoder: Encoder, decoded: Iterator[_Decoded], source: str, store: Path, advance: Advance
+) -> None:
+    """Embed the clips of one shard, batch by batch, and add them to the store with those that failed."""
+    rows, embeddings, failures = [], [], []
+    for batch in _batches(decoded, BATCH):
+        good = [clip for clip in batch if clip.failure is None]
+        failures += [clip.job.failed(clip.failure) for clip in batch if clip.failure is not None]
+        if good:
+            frames = encoder.frames.values(np.stack([clip.squares for clip in good]))
+            embeddings.append(checked_embedding(name, encoder.embed(frames), len(good), encoder.frames.count))
+            rows += [clip.job.stored(clip.times_s, clip.cut) for clip in good]
+        advance(len(batch))
+    add_shard(
+        store,
+        source,
+        pd.DataFrame(rows, columns=STORED.schema.names),
+        np.concatenate(embeddings) if embeddings else np.empty((0, 0), np.float32),
+        pd.DataFrame(failures, columns=FAILURES.schema.names),
+    )
