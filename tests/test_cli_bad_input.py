@@ -54,7 +54,7 @@ def test_build_keeps_another_build_that_is_there(annotations, data):
     path.write_text("\n".join(path.read_text().splitlines()[:-3]) + "\n")
     before = snapshot(data)
     message = refusal("build", "--source", "epic", "--annotations", annotations, "--out", data)
-    assert "epic holds another build (paper, 8 groups, fingerprint" in message
+    assert "epic holds another build (profile paper, 8 groups, fingerprint" in message
     assert snapshot(data) == before
 
 
