@@ -1,16 +1,12 @@
-# make demo: set up and run the README's session on a small sample    make test: set up and run the tests
+# make demo: set up and run cia demo    make test: set up and run the tests
 # make test-long: the tests that take minutes    make lint: style    make clean: remove what these made
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-DEMO := build/demo
 
 .PHONY: demo test test-long lint clean
 
 demo: .venv/installed
-	rm -rf $(DEMO) && mkdir -p $(DEMO)
-	sed -n '/^```sh demo$$/,/^```$$/p' README.md | grep -v '^```' > $(DEMO)/session.sh
-	cd $(DEMO) && PATH="$(CURDIR)/$(BIN):$$PATH" CIA_ANNOTATIONS="$(CURDIR)/tests/data" sh -ev session.sh
-	@echo "everything it wrote is in $(DEMO)"
+	$(BIN)/cia demo --out build/demo
 
 test: .venv/installed
 	$(BIN)/python -m pytest

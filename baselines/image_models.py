@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from cia_bench.encoders import Encoder, FrameSpec, folder_digest
-from cia_bench.errors import EncoderError
+from cia_bench.errors import ConfigError, EncoderError
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 FILTERS = {2: "bilinear", 3: "bicubic"}  # as Pillow numbers them, and preprocessor_config.json with it
+STEPS = ("do_resize", "do_center_crop", "do_rescale", "do_normalize")
 
 
 class Dinov2SmallReg(Encoder):
@@ -33,7 +34,7 @@ class Dinov2SmallReg(Encoder):
         self._torch, self._device = torch, device
         self._model = load_checked(Dinov2WithRegistersModel, folder).to(device).eval()
         self.parameters = sum(tensor.numel() for tensor in self._model.parameters())
-        self.weights_sha256 = folder_digest(folder, weight_files(folder))
+        self.weights_sha256 = folder_digest(folder, ["config.json", *weight_files(folder)])
         self.frames = read_preprocessing(folder, count=16)
 
     def embed(self, frames: np.ndarray) -> np.ndarray:
@@ -59,10 +60,14 @@ def find_weights(place: str) -> Path:
         patterns = ["config.json", "preprocessor_config.json", "*.safetensors", "*.safetensors.index.json"]
         return Path(snapshot_download(place, allow_patterns=patterns))
     except Exception as error:  # no network, no such page, no permission: each library below has its own
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise EncoderError(
-            f"can't get the weights {place} from the hub: {reason}; give a folder that holds them, --weights MODEL=DIR"
+            f"can't get the weights {place} from the hub: {_first_line(error)}; "
+            "give a folder that holds them, --weights MODEL=DIR"
         ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def weight_files(folder: Path) -> list[str]:
@@ -103,7 +108,7 @@ def load_checked(model_class, folder: Path):
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True, ignore_mismatched_sizes=True
         )
     except Exception as error:  # damaged files make the libraries below raise nearly anything
-        raise EncoderError(f"{folder} can't be loaded: {str(error).splitlines()[0]}") from error
+        raise EncoderError(f"{folder} can't be loaded: {_first_line(error)}") from error
     finally:
         logging.set_verbosity(verbosity)
         if bar:
@@ -119,8 +124,15 @@ def read_preprocessing(folder: Path, count: int) -> FrameSpec:
     """The frames that a folder's preprocessor_config.json asks for: short side, centre square, mean and std."""
     path = folder / "preprocessor_config.json"
     config = _read_json(path)
+    left_out = [step for step in STEPS if not config.get(step, True)]
+    if left_out:
+        raise EncoderError(f"{path} leaves out {', '.join(left_out)}, which this encoder does")
     try:
         size, crop = config["size"], config["crop_size"]
+        if crop["height"] != crop["width"]:
+            raise EncoderError(
+                f"{path} asks for pictures of {crop['height']} x {crop['width']} pixels, not square ones"
+            )
         return FrameSpec(
             count=count,
             size=crop["height"],
@@ -130,5 +142,5 @@ def read_preprocessing(folder: Path, count: int) -> FrameSpec:
             std=tuple(config.get("image_std", IMAGENET_STD)),
             layout="TCHW",
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ConfigError) as error:
         raise EncoderError(f"{path} does not tell how to resize and crop: {type(error).__name__} {error}") from error

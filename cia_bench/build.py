@@ -86,7 +86,7 @@ def build_synthetic(out: Path, size: str = "small", seed: int = 0, progress: Pro
     WriteError if it can't be written.
     """
     from cia_bench.sources.synthetic import lexicon_rows, plan, planned_actions
-    from cia_bench.sources.synthetic.videos import render_videos
+    from cia_bench.sources.synthetic.videos import render_videos, renderer
 
     folder = out / SYNTHETIC
     clips = plan(size, seed)
@@ -95,8 +95,7 @@ def build_synthetic(out: Path, size: str = "small", seed: int = 0, progress: Pro
     record = _record(SYNTHETIC, {"size": size, "seed": seed}, mined, data, inputs=[], merged=[])
     record["versions"] = versions("av", "pillow")
     _refuse_other_build(folder, record)
-    renderers = {name: record["versions"][name] for name in ("cia-bench", "numpy", "av", "pillow")}
-    render_videos(clips, folder / "videos", renderers, progress)
+    render_videos(clips, folder / "videos", renderer(), progress)
     _write(folder, record, mined.candidates, data)
     return record
 

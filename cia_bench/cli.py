@@ -85,7 +85,7 @@ def build(source: str, annotations: Path | None, out: Path, profile: str, size: 
     if source == SYNTHETIC:
         if annotations is not None:
             raise ConfigError("--annotations is for sources with annotation files; synthetic has none")
-        record = build_synthetic(out, size or "small", seed or 0, shown)
+        record = build_synthetic(out, "small" if size is None else size, seed or 0, shown)
     else:
         annotations = annotations or _annotation_folder(source)
         if size is not None or seed is not None:
@@ -175,6 +175,14 @@ def _extract(models, data, sources, videos, out, weights: dict[str, str], device
             click.echo(printable(f"{done.encoder}: failed {first.clip_id}: {first.reason}{more}"))
 
 
+def _check_summary(model: str, weights: dict[str, str]) -> None:
+    from cia_bench.encoders import load_summary, parse_model
+
+    summary = parse_model(model).summary
+    if summary:
+        load_summary(summary, weights.get(summary))
+
+
 @main.command()
 @click.argument("trainer")
 @click.option("--embeddings", type=FOLDER, default=Path("cia-embeddings"), show_default=True, help="Store to train on.")
@@ -236,16 +244,22 @@ def evaluate(
     """Score a model: a linear probe on each chiral group."""
     from cia_bench.evaluation import evaluate as evaluate_embeddings
     from cia_bench.evaluation import write_result
+    from cia_bench.store import is_store
 
     given = _weights(weights)
     if embeddings is None:
         if model is None:
             raise ConfigError("what to score? give --model ENCODER:SUMMARY, like pixels:concat, or --embeddings FILE")
         embeddings = Path("cia-embeddings")
+        _check_summary(model, given)  # before hours of extraction
         _extract([model], data, sources, videos, embeddings, given, device)
     elif videos is not None:
         raise ConfigError("--videos is to extract embeddings from; with --embeddings they are there already")
-    result = evaluate_embeddings(embeddings, data, model, parameters, sources, weights=given)
+    if is_store(embeddings):  # only there may a summary run, which needs torch
+        from cia_bench.encoders import choose_device
+
+        device = choose_device(device)
+    result = evaluate_embeddings(embeddings, data, model, parameters, sources, weights=given, device=device)
     folder = write_result(result, out)
     click.echo(str(result))
     click.echo(f"wrote {folder}")

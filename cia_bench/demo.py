@@ -13,7 +13,6 @@ from cia_bench.files import whole_file, whole_files
 from cia_bench.leaderboard.export import export
 from cia_bench.leaderboard.table import rank, read_results
 from cia_bench.progress import Progress, silent
-from cia_bench.sources.synthetic.scenes import choose_size
 from cia_bench.store import read_training
 
 RANDOM_DINOV2 = "dinov2-random"  # never under the name of the trained model
@@ -35,15 +34,14 @@ MODELS = (
 )
 
 
-def run_demo(size: str, out: Path, progress: Progress = silent) -> str:
+def run_demo(size: str, out: Path, progress: Progress = silent, seed: int = 0) -> str:
     """Run the whole way on rendered videos of `size`, leave all in `out`, and return the leaderboard as text.
 
     A second run keeps what is there. Raises ConfigError for an unknown size, BuildError if `out` holds a demo of
-    another size, and what the stages raise.
+    another size or seed, and what the stages raise.
     """
-    choose_size(size)
     data, store, results = out / "cia-data", out / "cia-embeddings", out / "cia-results"
-    build_synthetic(data, size, progress=progress)
+    build_synthetic(data, size, seed, progress)
     random_weights = out / RANDOM_DINOV2
     if not random_weights.exists():
         save_random_dinov2(random_weights)

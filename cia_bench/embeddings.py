@@ -57,10 +57,8 @@ def load_model(
         raise EmbeddingError(f"{place} has no embedding of the data's clips; cia extract makes them")
     sequences = stored.embeddings.ndim == 3
     if sequences != (name.summary is not None):
-        wanted = (
-            f"give --model {name}:SUMMARY, for example {name}:concat" if sequences else f"give --model {name.encoder}"
-        )
-        raise ConfigError(f"{place}: {name.encoder} gives one vector a {'frame' if sequences else 'clip'}; {wanted}")
+        unit, wanted = ("frame", f"{name}:SUMMARY, like {name}:concat") if sequences else ("clip", name.encoder)
+        raise ConfigError(f"{place}: {name.encoder} gives one vector a {unit}; give --model {wanted}")
     summary = load_summary(name.summary, (weights or {}).get(name.summary), device) if name.summary else None
     if summary and summary.trained_on is not None:
         _refuse_other_sequences(name.summary, summary.trained_on, stored.record)

@@ -6,6 +6,7 @@ cia_bench.summaries), or from an import path `package.module:Class` in place of 
 
 import hashlib
 import importlib
+import inspect
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ import numpy as np
 from cia_bench.errors import ConfigError, EncoderError
 
 ENCODERS, SUMMARIES, TRAINERS = "cia_bench.encoders", "cia_bench.summaries", "cia_bench.trainers"
+KINDS = {ENCODERS: "encoder", SUMMARIES: "summary", TRAINERS: "trainer"}
 FILTERS = ("bilinear", "bicubic")
 LAYOUTS = ("THWC", "TCHW")
 
@@ -40,14 +42,17 @@ class FrameSpec:
     layout: str = "THWC"  # or TCHW
 
     def __post_init__(self):
-        if min(self.count, self.size, self.short_side or self.size) < 1:
-            raise ConfigError(f"count, size and short_side of frames must be at least 1, not {self}")
+        sizes = (self.count, self.size, self.size if self.short_side is None else self.short_side)
+        if not all(isinstance(number, int) and number > 0 for number in sizes):
+            raise ConfigError(f"count, size and short_side of frames must be whole numbers above 0, not {self}")
         if self.short_side is not None and self.short_side < self.size:
             raise ConfigError(f"a square of {self.size} pixels can't be cut from a short side of {self.short_side}")
         if self.filter not in FILTERS or self.layout not in LAYOUTS:
             raise ConfigError(f"frames need filter {' or '.join(FILTERS)}, layout {' or '.join(LAYOUTS)}, not {self}")
         if (self.mean is None) != (self.std is None):
             raise ConfigError(f"frames need both mean and std or neither, not {self}")
+        if self.mean is not None and not (len(self.mean) == len(self.std) == 3 and min(self.std) > 0):
+            raise ConfigError(f"mean and std of frames need three numbers, and std above 0, not {self}")
 
     def crop(self, images: np.ndarray) -> np.ndarray:
         """Resize and crop the pictures of one clip, uint8 (T, H, W, 3) -> uint8 (T, size, size, 3)."""
@@ -58,15 +63,15 @@ class FrameSpec:
         high, wide = self._resized(H, W)
         pictures = torch.from_numpy(images).permute(0, 3, 1, 2)  # (T, 3, H, W), in memory still channels last
         resized = interpolate(pictures, (high, wide), mode=self.filter, antialias=True, align_corners=False)
-        top, left = round((high - self.size) / 2), round((wide - self.size) / 2)
+        top, left = round((high - self.size) / 2), round((wide - self.size) / 2)  # as torchvision's CenterCrop
         square = resized[:, :, top : top + self.size, left : left + self.size]
         return square.permute(0, 2, 3, 1).contiguous().numpy()
 
     def _resized(self, high: int, wide: int) -> tuple[int, int]:
         if self.short_side is None:
             return self.size, self.size
-        share = self.short_side / min(high, wide)
-        return max(self.short_side, int(high * share)), max(self.short_side, int(wide * share))
+        short = min(high, wide)
+        return self.short_side * high // short, self.short_side * wide // short  # whole numbers: floats lose a pixel
 
     def values(self, batch: np.ndarray) -> np.ndarray:
         """The numbers the encoder gets: uint8 (B, T, S, S, 3) -> the dtype and layout that this names."""
@@ -132,7 +137,7 @@ def parse_model(name: str) -> ModelName:
     head, *rest = name.split(":")
     if "." in head and rest:
         head, rest = f"{head}:{rest[0]}", rest[1:]
-    if len(rest) > 1 or not all([head, *rest]):
+    if len(rest) > 1 or not all([*head.split(":"), *rest]):
         raise ConfigError(f"model {name!r} is not like encoder:summary or package.module:Class:summary")
     return ModelName(head, rest[0] if rest else None)
 
@@ -144,10 +149,11 @@ def load_encoder(name: str, weights: str | None = None, device: str = "cpu") -> 
     lacks what an Encoder has.
     """
     encoder = _import_class(name) if ":" in name else _find(ENCODERS, name)
-    encoder = encoder(weights, device)
-    if not isinstance(encoder, Encoder):
+    if not (isinstance(encoder, type) and issubclass(encoder, Encoder)):
         raise EncoderError(f"{name} is not a subclass of cia_bench.encoders.Encoder")
-    return encoder
+    if inspect.isabstract(encoder):
+        raise EncoderError(f"{name} does not define embed")
+    return encoder(weights, device)
 
 
 def load_summary(name: str, weights: str | None = None, device: str = "cpu") -> Summary:
@@ -176,11 +182,12 @@ def _find(group: str, name: str):
     points = entry_points(group=group)
     found = list({point.value: point for point in points if point.name == name}.values())
     if len(found) != 1:
-        kind = group.rsplit(".", 1)[1][:-1]
         if found:
-            raise ConfigError(f"{kind} {name!r} is offered twice: {' and '.join(point.value for point in found)}")
+            raise ConfigError(
+                f"{KINDS[group]} {name!r} is offered twice: {' and '.join(point.value for point in found)}"
+            )
         known = ", ".join(sorted({point.name for point in points})) or "none: is cia-bench installed?"
-        raise ConfigError(f"unknown {kind} {name!r}; choose from {known}")
+        raise ConfigError(f"unknown {KINDS[group]} {name!r}; choose from {known}")
     return found[0].load()
 
 
@@ -238,6 +245,4 @@ def check_weights(weights: Mapping[str, str], models: Sequence[ModelName]) -> No
     parts = {part for model in models for part in (model.encoder, model.summary) if part}
     unknown = sorted(set(weights) - parts)
     if unknown:
-        raise ConfigError(
-            f"--weights names {unknown[0]!r}, which no model here has; they have {', '.join(sorted(parts))}"
-        )
+        raise ConfigError(f"weights of {unknown[0]!r}, which no model here has; they have {', '.join(sorted(parts))}")

@@ -106,14 +106,16 @@ def evaluate(
     sources: Iterable[str] = (),
     settings: EvaluationSettings | None = None,
     weights: Mapping[str, str] | None = None,
+    device: str = "cpu",
 ) -> Result:
     """Fit a probe on each group's training clips and score its validation clips (arXiv 2509.08502, linear probe).
 
     `embeddings` is a store, a file (see load_embeddings), a frame with columns clip_id and embedding, one vector a
     clip, or what load_model returns. `data` is a data folder or what `read_data` returns. `model` says which model of a
-    store, with `weights` of its summary; otherwise it names the model, by default after the file. `parameters` is its
-    number of parameters. Without `sources`, all built sources that have any embedding are scored, the others are listed
-    in the record. Clips that failed to embed in a store are left out, which the record's coverage tells.
+    store, with the `weights` of its summary, which runs on `device`; otherwise it names the model, by default after the
+    file. `parameters` is its number of parameters. Without `sources`, all built sources that have any embedding are
+    scored, the others are listed in the record. Clips that failed to embed in a store are left out, which the record's
+    coverage tells.
 
     Raises EmbeddingError if embeddings are unreadable, repeated, not finite, of clips that are not in `data`, or
     lacking for some clip of a scored source; BuildError if the data is damaged or a group lacks a label; ProbeError if
@@ -121,7 +123,7 @@ def evaluate(
     """
     settings = settings or EvaluationSettings()
     everything = data if isinstance(data, Data) else read_data(data)
-    loaded = _load(embeddings, model, weights or {}, everything)
+    loaded = _load(embeddings, model, weights or {}, device, everything)
     name = loaded.origin["name"] if model is None else model
     parameters = loaded.parameters if parameters is None else parameters
     if not name.strip():
@@ -147,11 +149,11 @@ def evaluate(
     return Result(record, predictions[PREDICTIONS.schema.names])
 
 
-def _load(embeddings, model: str | None, weights: Mapping[str, str], data: Data) -> Embeddings:
+def _load(embeddings, model: str | None, weights: Mapping[str, str], device: str, data: Data) -> Embeddings:
     if isinstance(embeddings, Embeddings):
         return embeddings
     if not isinstance(embeddings, pd.DataFrame) and is_store(Path(embeddings)):
-        return load_model(embeddings, model, weights, only=data.clips.clip_id.unique())
+        return load_model(embeddings, model, weights, data.clips.clip_id.unique(), device)
     if weights:
         raise ConfigError("weights are for the models of a store; the embeddings of a file are what they are")
     return load_embeddings(embeddings)

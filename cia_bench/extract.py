@@ -25,7 +25,7 @@ from cia_bench.encoders import (
     load_encoder,
     parse_model,
 )
-from cia_bench.errors import BuildError, ConfigError, DecodeError, WriteError, some
+from cia_bench.errors import BuildError, ConfigError, DecodeError, EncoderError, WriteError, some
 from cia_bench.files import stays_inside
 from cia_bench.progress import Advance, Progress, silent
 from cia_bench.store import add_shard, known_keys, open_folder, read_failures
@@ -118,9 +118,11 @@ def _extract_one(
     try:
         store = open_folder(out, describe(name, encoder))
         known = known_keys(store)
-        jobs = [_Job(clip, folders[clip.source] / clip.video) for clip in clips.itertuples()]
+        digest_of = lru_cache(maxsize=None)(_video_digest)  # of this run: files may change before the next
+        paths = [folders[clip.source] / clip.video for clip in clips.itertuples()]
+        jobs = [_Job(clip, path, digest_of(path)) for clip, path in zip(clips.itertuples(), paths, strict=True)]
         todo = [job for job in jobs if job.key is None or known.get(job.clip.clip_id) != job.key]
-        _run(name, encoder, todo, store, progress)
+        _run(name, encoder, _shards(jobs, todo), store, progress)
         failures = read_failures(store)
     except OSError as error:
         raise WriteError(f"can't write to {out}: {error.strerror or error}; run again to go on") from error
@@ -133,11 +135,10 @@ def _extract_one(
 class _Job:
     """One clip to embed."""
 
-    def __init__(self, clip: Any, path: Path):
+    def __init__(self, clip: Any, path: Path, content: str | None):
         self.clip, self.path = clip, path
         whole = pd.isna(clip.start_s)
         self.interval = (None, None) if whole else (clip.start_s, clip.stop_s)
-        content = _video_digest(path)
         self.key = content and hashlib.sha256(f"{content} {self.interval}".encode()).hexdigest()[:32]
 
     def failed(self, reason: str) -> dict:
@@ -148,7 +149,6 @@ class _Job:
         return {**about, "times_s": times_s, "cut": cut}
 
 
-@lru_cache(maxsize=4096)
 def _video_digest(path: Path) -> str | None:
     """A digest of a file's size and of its head, middle and tail; None if it can't be read."""
     try:
@@ -163,25 +163,32 @@ def _video_digest(path: Path) -> str | None:
     return digest.hexdigest()
 
 
-def _run(name: str, encoder: Encoder, todo: list[_Job], store: Path, progress: Progress) -> None:
+def _run(name: str, encoder: Encoder, shards: list[list[_Job]], store: Path, progress: Progress) -> None:
     """Embed the clips shard by shard, decoding ahead in threads."""
-    if not todo:
+    if not shards:
         return
+    todo = list(itertools.chain.from_iterable(shards))
     workers = os.cpu_count() or 1
     pool = ThreadPoolExecutor(workers)
     try:
         with progress(f"extract {name}", len(todo), "clips") as advance:
             decoded = _decode_ahead(todo, encoder.frames, pool, ahead=2 * BATCH + workers)
-            for shard in _shards(todo):
+            for shard in shards:
                 _embed_shard(name, encoder, itertools.islice(decoded, len(shard)), shard[0].clip.source, store, advance)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _shards(jobs: list[_Job]) -> Iterator[list[_Job]]:
-    """At most SHARD clips of one source at a time."""
-    for _, group in itertools.groupby(jobs, key=lambda job: job.clip.source):
-        yield from _batches(group, SHARD)
+def _shards(jobs: list[_Job], todo: list[_Job]) -> list[list[_Job]]:
+    """What is to do, at most SHARD clips of one source at a time.
+
+    Shards are cut from all jobs, so that a killed run's other shards hold the same clips when it is run again.
+    """
+    wanted = {job.clip.clip_id for job in todo}
+    by_source = itertools.groupby(jobs, key=lambda job: job.clip.source)
+    whole = itertools.chain.from_iterable(_batches(group, SHARD) for _, group in by_source)
+    shards = ([job for job in shard if job.clip.clip_id in wanted] for shard in whole)
+    return [shard for shard in shards if shard]
 
 
 def _batches(items: Iterable, size: int) -> Iterator[list]:
@@ -226,13 +233,22 @@ def _embed_shard(
 ) -> None:
     """Embed the clips of one shard, batch by batch, and add them to the store with those that failed."""
     rows, embeddings, failures = [], [], []
-    for batch in _batches(decoded, BATCH):
-        good = [clip for clip in batch if clip.failure is None]
-        failures += [clip.job.failed(clip.failure) for clip in batch if clip.failure is not None]
-        if good:
-            frames = encoder.frames.values(np.stack([clip.squares for clip in good]))
-            embeddings.append(checked_embedding(name, encoder.embed(frames), len(good), encoder.frames.count))
-            rows += [clip.job.stored(clip.times_s, clip.cut) for clip in good]
+
+    def readable() -> Iterator[_Decoded]:
+        for clip in decoded:
+            if clip.failure is None:
+                yield clip
+            else:
+                failures.append(clip.job.failed(clip.failure))
+                advance(1)
+
+    for batch in _batches(readable(), BATCH):  # the same batches whether or not failures are known already
+        frames = encoder.frames.values(np.stack([clip.squares for clip in batch]))
+        embedding = checked_embedding(name, encoder.embed(frames), len(batch), encoder.frames.count)
+        if embeddings and embedding.shape[1:] != embeddings[0].shape[1:]:
+            raise EncoderError(f"{name} gave {embeddings[0].shape[1:]} for one clip, {embedding.shape[1:]} for another")
+        embeddings.append(embedding)
+        rows += [clip.job.stored(clip.times_s, clip.cut) for clip in batch]
         advance(len(batch))
     add_shard(
         store,

@@ -47,6 +47,20 @@ def whole_file(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+def missing_folders(folder: Path) -> list[Path]:
+    """`folder` and those of its parents that do not exist, the innermost first: what making it would make."""
+    return [path for path in (folder, *folder.parents) if not path.exists()]
+
+
+def remove_empty(folders: list[Path]) -> None:
+    """Remove folders, up to the first that is not empty or not there."""
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:
+            return
+
+
 @contextmanager
 def whole_files(folder: Path, seal: str) -> Iterator[Path]:
     """Yield a scratch folder; when the block ends well its files move into `folder`, else `folder` stays as it was.
@@ -56,7 +70,7 @@ def whole_files(folder: Path, seal: str) -> Iterator[Path]:
 
     Raises WriteError for any OSError, for example a full disk.
     """
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    missing = missing_folders(folder)
     scratch = folder / f".part-{seal}"
     try:
         try:
@@ -69,11 +83,7 @@ def whole_files(folder: Path, seal: str) -> Iterator[Path]:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     except BaseException as error:
-        for path in missing:  # only those that this call made, and only while empty
-            try:
-                path.rmdir()
-            except OSError:
-                break
+        remove_empty(missing)
         if isinstance(error, OSError):
             reason = error.strerror or error
             raise WriteError(f"can't write to {folder}: {reason}; nothing was changed there") from error

@@ -85,7 +85,8 @@ def _read_record(folder: Path) -> dict:
 
 def _shards(folder: Path) -> list[Path]:
     """The shards of an encoder, in the order in which they were written."""
-    return sorted(folder.glob("*-[0-9]*.parquet"), key=lambda path: (_number(path), path.name))
+    shards = [path for path in folder.glob("*-[0-9]*.parquet") if not path.name.startswith(".")]  # nor half-written
+    return sorted(shards, key=lambda path: (_number(path), path.name))
 
 
 def _number(shard: Path) -> int:
@@ -168,11 +169,11 @@ def read_training(store: Path, encoder: str | None = None) -> TrainingSet:
     if encoder is None and len(have) > 1:
         raise ConfigError(f"{store} has embeddings of {', '.join(have)}; choose with --encoder")
     stored = read_store(store, encoder or have[0])
-    if stored.embeddings.ndim != 3:
-        raise EmbeddingError(f"{store} has no frame sequences of {stored.record['encoder']}, which embeds whole clips")
     train = (stored.clips.split == "train").to_numpy()
     if not train.any():
         raise EmbeddingError(f"{store} has no training clip of {stored.record['encoder']}")
+    if stored.embeddings.ndim != 3:
+        raise EmbeddingError(f"{store} has no frame sequences of {stored.record['encoder']}, which embeds whole clips")
     sequences, clips = stored.embeddings[train], stored.clips[train]
     digest = hashlib.sha256("\n".join(clips.clip_id).encode("utf-8", "surrogatepass"))
     digest.update(np.ascontiguousarray(sequences))

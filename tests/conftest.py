@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -74,3 +75,20 @@ def epic100() -> Path:
     if not folder.is_dir():
         pytest.skip("the real EPIC annotations are not beside this checkout (../shared/data/epic100)")
     return folder
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A run of `cia demo --size tiny`; tests read its folder and never write there."""
+
+    folder: Path
+    output: str
+    progress: str
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    root = tmp_path_factory.mktemp("demo")
+    run = run_cia("demo", "--size", "tiny", cwd=root)
+    assert run.returncode == 0, run.stderr
+    return Demo(root / "cia-demo", run.stdout, run.stderr)

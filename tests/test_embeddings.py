@@ -145,7 +145,11 @@ def test_a_pickle_is_never_opened(tmp_path):
         ("e.npz", b"PK\x03\x04 cut", "e.npz can't be read as npz"),
         ("e.npz", b"", "e.npz can't be read as npz"),
         ("e.parquet", b"PAR1", "e.parquet can't be read as Parquet"),
-        ("e.txt", b"1 2 3", "can't tell what .*e.txt is by its name; give a .parquet file"),
+        (
+            "e.txt",
+            b"1 2 3",
+            "can't tell what .*e.txt is by its name; give a store that cia extract wrote, a .parquet file",
+        ),
         ("e/a.npy", b"\x93NUM", "a.npy can't be read as npy"),
         ("e/a.txt", b"", "holds no .npy file"),
     ],

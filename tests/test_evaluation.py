@@ -89,7 +89,12 @@ def test_the_record_says_what_made_it(embeddings, data):
     source = record["sources"]["epic"]
     assert source["fingerprint"] == read_data(data).fingerprint("epic")
     assert source["resampled"] == {"unit": "subject", "count": 6}
-    assert source["coverage"] == {"validation_rows": 131, "scored_rows": 131}
+    assert source["coverage"] == {
+        "train_rows": 188,
+        "learnt_rows": 188,
+        "validation_rows": 131,
+        "scored_rows": 131,
+    }
     assert source["clips"] == len(result.predictions) == result.groups.n.sum()
     assert record["versions"]["cia-bench"] == cia_bench.__version__
     json.dumps(record, allow_nan=False)

@@ -30,6 +30,9 @@ def score(accuracy: float, half: float | None = 0.02) -> dict:
     return {"accuracy": accuracy, "interval": None if half is None else [accuracy - half, accuracy + half]}
 
 
+FULL = {"train_rows": 9000, "learnt_rows": 9000, "validation_rows": 3096, "scored_rows": 3096}
+
+
 def make_record(name: str, fingerprints: dict[str, str], accuracies: list[float], **model) -> dict:
     """A record with one accuracy a source; the constant answer scores 55 percent."""
     return {
@@ -44,6 +47,7 @@ def make_record(name: str, fingerprints: dict[str, str], accuracies: list[float]
                 "clips": 3096,
                 **score(accuracy),
                 "constant": score(0.55),
+                "coverage": dict(FULL),
             }
             for (source, fingerprint), accuracy in zip(fingerprints.items(), accuracies, strict=True)
         },
@@ -179,3 +183,14 @@ def test_missing_or_empty_folders_and_wrong_formats_are_named(tmp_path):
         read_results([tmp_path])
     with pytest.raises(ConfigError, match="unknown format 'pdf'; choose from table, md, csv"):
         export([], "pdf")
+
+
+def test_incomplete_coverage_is_told_and_its_constant_may_differ(tmp_path):
+    whole, partial = (make_record(name, {"epic": "a"}, [0.7]) for name in ("whole", "partial"))
+    partial["sources"]["epic"] |= {"clips": 3095, "constant": score(0.54)}
+    partial["sources"]["epic"]["coverage"] |= {"learnt_rows": 8998, "scored_rows": 3095}
+    (ranking,) = rank(read_results([save(tmp_path, partial, whole)]))
+    assert ranking.rows[-1].scores["epic"]["accuracy"] == 0.55  # of the clips that all could have scored
+    told = "partial, epic, coverage: 8,998 of 9,000 training rows and 3,095 of 3,096 validation rows"
+    for form in ("table", "md"):
+        assert told in export([ranking], form) and "whole, epic" not in export([ranking], form)

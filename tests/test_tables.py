@@ -14,6 +14,7 @@ from cia_bench.tables import (
     FAILURES,
     GROUPS,
     PREDICTIONS,
+    STORED,
     read_embeddings,
     write_embeddings,
 )
@@ -49,7 +50,17 @@ ROWS = {
     "groups": (GROUPS, [{**GROUP, "status": "published"}]),
     "candidates": (CANDIDATES, [{**GROUP, "lexicon_row": "list.csv:1", "hazards": []}]),
     "clips": (CLIPS, [CLIP, {**CLIP, "clip_id": "b", "start_s": None, "stop_s": None, "subject": "P01"}]),
-    "failures": (FAILURES, [{"clip_id": "a", "stage": "decode", "reason": "no frame"}]),
+    "failures": (
+        FAILURES,
+        [
+            {"clip_id": "a", "stage": "decode", "reason": "no frame", "key": "k"},
+            {"clip_id": "b", "stage": "decode", "reason": "does not exist", "key": None},
+        ],
+    ),
+    "stored": (
+        STORED,
+        [{"clip_id": "a", "key": "k", "video": "a.mp4", "split": "train", "times_s": [0.0, 0.1 + 0.2], "cut": False}],
+    ),
     "predictions": (
         PREDICTIONS,
         [{"group_id": "g", "clip_id": "a", "source": "toy", "label": 1, "prediction": 0, "score": -0.5}],
@@ -90,7 +101,8 @@ import resource, sys
 from pathlib import Path
 import pandas as pd
 from cia_bench.tables import FAILURES
-rows = lambda n: pd.DataFrame({"clip_id": [f"{i:09d}" for i in range(n)], "stage": "decode", "reason": "none"})
+ids = lambda n: [f"{i:09d}" for i in range(n)]
+rows = lambda n: pd.DataFrame({"clip_id": ids(n), "stage": "decode", "reason": "none", "key": "k"})
 FAILURES.write(Path(sys.argv[1]), rows(3))
 resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))
 try:

@@ -31,13 +31,33 @@ def clone(tmp_path_factory) -> Iterator[Path]:
     shutil.rmtree(folder)  # its .venv is gigabytes, which pytest would keep
 
 
-def test_make_demo_sets_up_a_fresh_clone_and_a_second_run_installs_nothing(clone):
+def figures(board: str) -> dict[str, float]:
+    """Model and accuracy in percent of each row of a leaderboard printed as a table."""
+    return {
+        name: float(mean) for name, mean in re.findall(r"^│ (\S+) .*│ +([0-9.]+) \[[^]]*\] │$", board, re.MULTILINE)
+    }
+
+
+def test_make_demo_sets_up_a_fresh_clone_and_shows_what_the_readme_says(clone):
     first = run("make", "demo", cwd=clone)
     assert "Successfully installed" in first
-    assert re.search(r"planted .* 100\.0 ", first) and "constant" in first
+    measured = figures(first)
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    shown = figures(re.search(r"^```text demo\n(.*?)^```$", readme, re.DOTALL | re.MULTILINE)[1])
+    assert measured.keys() == shown.keys() and len(shown) == 9
+    for name, accuracy in shown.items():  # trained weights depend on the number of threads
+        assert abs(measured[name] - accuracy) <= (3 if name.endswith(":lift") else 0.2), name
+    assert measured["pixels:concat"] >= 90 and measured["pixels:lift"] >= 85
+    for name in ("pixels:mean", "pixels:random-frame", "dinov2-random:mean"):
+        low, high = re.search(rf"^│ {name} .*\[([0-9.]+), ([0-9.]+)\] │$", first, re.MULTILINE).groups()
+        assert float(low) < 50 < float(high)
+    assert measured["dinov2-random:lift"] >= measured["dinov2-random:mean"] + 20
+
+
+def test_a_second_make_demo_installs_nothing_and_keeps_what_is_there(clone):
     before = {path: path.stat().st_mtime_ns for path in (clone / ".venv").rglob("*.dist-info")}
     second = run("make", "demo", cwd=clone, PIP_NO_INDEX="1", PIP_FIND_LINKS="")
-    assert "pip" not in second
+    assert "pip" not in second and "render" not in second and "extract" not in second
     assert {path: path.stat().st_mtime_ns for path in (clone / ".venv").rglob("*.dist-info")} == before
     dry = run("make", "--dry-run", "test", cwd=clone)
     assert "pip" not in dry and "pytest" in dry
@@ -53,6 +73,8 @@ def test_a_wheel_holds_the_data_and_runs_without_the_clone(clone, tmp_path):
         "cia_bench/verb_pairs/LICENSE-APACHE-2.0.txt",
         "cia_bench/annotations/__init__.py",
         "cia_bench/baselines/__init__.py",
+        "cia_bench/baselines/lift/model.py",
+        "cia_bench/sources/synthetic/render.py",
         "cia_bench/leaderboard/export.py",
         "cia_bench/sources/epic.py",
     ):
@@ -71,6 +93,8 @@ def test_a_wheel_holds_the_data_and_runs_without_the_clone(clone, tmp_path):
     cia = tmp_path / "venv" / "bin" / "cia"
     built = run(cia, "build", "--source", "epic", "--annotations", SAMPLE, cwd=tmp_path, **borrowed)
     assert "8 groups, 319 clips" in built
+    demo = run(cia, "demo", "--size", "tiny", cwd=tmp_path, **borrowed)  # finds the bundled models by entry point
+    assert "pixels:lift" in demo and "dinov2-random:lift" in demo
 
 
 def test_the_requirements_of_the_distribution_are_those_the_project_names():

@@ -83,3 +83,18 @@ def test_two_boards_written_at_once_do_not_disturb_each_other(tmp_path):
         assert [process.wait() for process in processes] == [0, 0, 0]
         assert all("constant" in (tmp_path / f"board.{form}").read_text() for form in forms)
     assert not list(tmp_path.glob(".part-*"))
+
+
+def test_a_demo_killed_at_thirty_moments_ends_with_the_bytes_of_an_undisturbed_one(tmp_path):
+    command = [str(CIA), "demo", "--size", "tiny", "--out", "cia-demo"]
+    (tmp_path / "undisturbed").mkdir()
+    whole_s = run_whole(command, tmp_path / "undisturbed")
+    moments = random.Random(1)
+    killed = 0
+    for _ in range(30):
+        killed += run_and_kill(command, tmp_path, moments.uniform(0.05, 0.35) * whole_s, None)
+    run_whole(command, tmp_path)
+    assert killed > 5
+    expected, found = snapshot(tmp_path / "undisturbed" / "cia-demo"), snapshot(tmp_path / "cia-demo")
+    assert expected.keys() == found.keys()
+    assert [name for name in expected if found[name] != expected[name]] == []

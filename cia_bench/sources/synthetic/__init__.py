@@ -42,7 +42,7 @@ def plan(size: str, seed: int) -> list[PlannedClip]:
     for group, motion in enumerate(MOTIONS):
         for split_number, split in enumerate(SPLITS):
             for number in range(getattr(counts, split)):
-                generator = np.random.default_rng([seed, group, split_number, number])
+                generator = np.random.default_rng([seed, *size.encode(), group, split_number, number])
                 place = f"{folder_name(size, seed)}/{motion}/{split}-{number:03d}{SUFFIXES[number // 2 % 2]}"
                 clips.append(PlannedClip(place, draw_scene(motion, split, counts, generator), 1 - number % 2, split))
     return clips

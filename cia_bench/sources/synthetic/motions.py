@@ -114,7 +114,7 @@ def _open(pen: Pen, scene: Scene, p: float) -> None:
     left, bottom = between(0.3, 1.03 - wide, c), between(0.85, 0.95, d)
     top, right = bottom - high, left + wide
     pen.box(left - 0.03, top - 0.03, right + 0.03, bottom, light)
-    pen.box(left, top, right, bottom, (18, 16, 14))
+    pen.box(left, top, right, bottom, colour(scene.background_hue, 0.07))
     angle = p * 1.45
     near, lift = wide * np.cos(angle), 0.12 * np.sin(angle)  # the free edge comes towards the viewer
     hinge, edge = (left, left + near) if scene.place[4] < 0.5 else (right, right - near)
@@ -147,7 +147,7 @@ def _fill(pen: Pen, scene: Scene, p: float) -> None:
     half, high = between(0.15, 0.25, a), between(0.55, 0.7, b)
     x, bottom = between(0.4, 0.93, c), between(0.8, 0.93, d)
     pen.box(x - half - 0.03, bottom - high, x + half + 0.03, bottom + 0.03, dark)
-    pen.box(x - half, bottom - high, x + half, bottom, (225, 228, 230))
+    pen.box(x - half, bottom - high, x + half, bottom, colour(scene.background_hue, 0.9))
     pen.box(x - half, bottom - between(0.05, 0.95, p) * high, x + half, bottom, ink)
 
 

@@ -1,18 +1,29 @@
 """Keep the rendered videos of a synthetic build in their folder: whole files, each checked, none rendered twice."""
 
+import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 from cia_bench.errors import WriteError
-from cia_bench.files import sha256_of, whole_file, write_json
+from cia_bench.files import missing_folders, remove_empty, sha256_of, write_json
 from cia_bench.progress import Progress, silent
 from cia_bench.sources.synthetic import PlannedClip
 from cia_bench.sources.synthetic.render import encode, paint_frames
 
+PART = ".part-"
 MANIFEST = "rendering.json"  # in the folder: what rendered it and the SHA-256 of each file
+
+
+def renderer() -> dict[str, str]:
+    """What decides the bytes of a rendered clip besides its plan: our own code and the packages it stands on."""
+    code = hashlib.sha256()
+    for name in ("scenes.py", "motions.py", "render.py"):
+        code.update(Path(__file__).with_name(name).read_bytes())
+    return {"code": code.hexdigest(), **{name: version(name) for name in ("numpy", "av", "pillow")}}
 
 
 def render_clip(clip: PlannedClip) -> bytes:
@@ -33,25 +44,35 @@ def render_videos(
     """
     name = clips[0].video.split("/")[0]
     folder = videos / name
-    scratch = videos / f".part-{name}-{'-'.join(versions.values())}"
+    scratch = scratch_folder(videos, name, versions)
+    missing = missing_folders(videos)
     try:
-        for stale in videos.glob(f".part-{name}-*"):
+        for stale in videos.glob(f"{PART}{name}-*"):
             if stale != scratch:
                 shutil.rmtree(stale)
         todo = _not_rendered(clips, videos, versions)
         if not todo:
             return
-        digests = {clip.video: sha256_of(videos / clip.video) for clip in clips if clip not in todo}
+        kept = {clip.video for clip in clips} - {clip.video for clip in todo}
+        digests = {video: sha256_of(videos / video) for video in kept}
         with progress("render synthetic", len(todo), "clips") as advance:
             for video, digest in _render_all(todo, scratch):
                 digests[video] = digest
                 advance(1)
+        for part in scratch.rglob(f"{PART}*"):
+            part.unlink()
         write_json(scratch / name / MANIFEST, {"versions": versions, "sha256": dict(sorted(digests.items()))})
         _move(scratch / name, folder)
         shutil.rmtree(scratch)
     except OSError as error:
         shutil.rmtree(scratch, ignore_errors=True)
+        remove_empty(missing)
         raise WriteError(f"can't render into {videos}: {error.strerror or error}; nothing was changed there") from error
+
+
+def scratch_folder(videos: Path, name: str, versions: dict[str, str]) -> Path:
+    """Where a rendering by these versions stands until it is whole."""
+    return videos / f"{PART}{name}-{hashlib.sha256(json.dumps(versions).encode()).hexdigest()[:16]}"
 
 
 def _not_rendered(clips: list[PlannedClip], videos: Path, versions: dict[str, str]) -> list[PlannedClip]:
@@ -80,8 +101,9 @@ def _render_all(clips: list[PlannedClip], scratch: Path) -> Iterator[tuple[str, 
 
 def _render_file(clip: PlannedClip, path: Path) -> tuple[str, str]:
     if not path.exists():
-        with whole_file(path) as part:
-            part.write_bytes(render_clip(clip))
+        part = path.with_name(f"{PART}{os.getpid()}-{path.name}")  # a killed run's workers may end after the next began
+        part.write_bytes(render_clip(clip))
+        os.replace(part, path)
     return clip.video, sha256_of(path)
 
 

@@ -1,0 +1,145 @@
+"""What a user runs to score models on videos: extract, train, eval, and what each says when it can't."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from conftest import SAMPLE, refusal, run_cia, snapshot
+
+from cia_bench.cli import main
+
+
+@pytest.fixture
+def place(demo, tmp_path) -> Path:
+    """A folder with a copy of the demo's data, store and checkpoint under their default names."""
+    for name in ("cia-data", "cia-embeddings", "lift-pixels"):
+        shutil.copytree(demo.folder / name, tmp_path / name)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def unchanged_place(demo, tmp_path_factory) -> tuple[Path, dict[str, bytes]]:
+    """Such a folder, and what is in it."""
+    folder = tmp_path_factory.mktemp("unchanged")
+    for name in ("cia-data", "cia-embeddings", "lift-pixels"):
+        shutil.copytree(demo.folder / name, folder / name)
+    return folder, snapshot(folder)
+
+
+def first_validation_clip(place: Path) -> tuple[str, Path]:
+    clips = pd.read_parquet(place / "cia-data" / "synthetic" / "clips.parquet")
+    clip = clips[clips.split == "validation"].iloc[5]
+    return clip.clip_id, place / "cia-data" / "synthetic" / "videos" / clip.video
+
+
+def test_the_whole_way_command_by_command(tmp_path):
+    built = run_cia("build", "--source", "synthetic", "--size", "tiny", "--seed", 3, "--out", "data", cwd=tmp_path)
+    assert built.stdout.startswith("synthetic, size tiny, seed 3: 14 groups, 280 clips\n"), built.stderr
+    assert run_cia("verify", "--data", "data", cwd=tmp_path).returncode == 0
+    store = ("--out", "store", "--source", "synthetic", "--videos", "data/synthetic/videos", "--device", "cpu")
+    extracted = run_cia(
+        "extract", "--model", "pixels:lift", "--model", "pixels", "--data", "data", *store, cwd=tmp_path
+    )
+    assert extracted.stdout == "pixels: 280 new embeddings, 0 kept, in store/pixels\n", extracted.stderr
+    options = ("--epochs", 2, "--batch-size", 16, "--learning-rate", 0.002, "--width", 24, "--seed", 5, "--standardise")
+    where = ("--embeddings", "store", "--encoder", "pixels", "--out", "lift", "--device", "cpu")
+    trained = run_cia("train", "lift", *where, *options, cwd=tmp_path)
+    assert re.match(r"lift: 151 clips, 17 held out; kept epoch [12], held-out loss ", trained.stdout), trained.stderr
+    settings = json.loads((tmp_path / "lift" / "training.json").read_text())["settings"]
+    assert (settings["width"], settings["seed"], settings["standardise"]) == (24, 5, True)
+    scored = run_cia(
+        *("eval", "--data", "data", "--embeddings", "store", "--model", "pixels:lift", "--weights", "lift=lift"),
+        *("--out", "results", "--device", "cpu"),
+        cwd=tmp_path,
+    )
+    assert scored.stdout.startswith("pixels:lift (48 numbers), paper protocol"), scored.stderr
+    assert "wrote results/pixels_lift" in scored.stdout
+    assert "pixels:lift" in run_cia("leaderboard", "--results", "results", cwd=tmp_path).stdout
+
+
+def test_eval_with_a_model_alone_extracts_what_the_store_lacks(place):
+    shutil.rmtree(place / "cia-embeddings")
+    first = run_cia("eval", "--model", "pixels:concat", cwd=place)
+    assert first.stdout.startswith("pixels: 280 new embeddings, 0 kept, in cia-embeddings/pixels\n"), first.stderr
+    assert "pixels:concat (1728 numbers)" in first.stdout
+    again = run_cia("eval", "--model", "pixels:mean", cwd=place)
+    assert again.stdout.startswith("pixels: 0 new embeddings, 280 kept, in cia-embeddings/pixels\n")
+
+
+def test_a_corrupt_clip_is_one_failure_and_changes_no_other_answer(place):
+    run_cia("eval", "--model", "pixels:concat", cwd=place)
+    predictions = place / "cia-results" / "pixels_concat" / "predictions.parquet"
+    before = pd.read_parquet(predictions)
+    shutil.rmtree(place / "cia-results")
+    clip_id, video = first_validation_clip(place)
+    video.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
+    run = run_cia("eval", "--model", "pixels:concat", cwd=place)
+    assert run.returncode == 0, run.stderr
+    assert "pixels: 0 new embeddings, 279 kept, in cia-embeddings/pixels\n" in run.stdout
+    assert f"pixels: failed {clip_id}: " in run.stdout and video.name in run.stdout
+    assert "coverage: 168 of 168 training rows and 111 of 112 validation rows; the other clips failed" in run.stdout
+    failures = pd.read_parquet(place / "cia-embeddings" / "pixels" / "failures.parquet")
+    assert failures.clip_id.tolist() == [clip_id]
+    after = pd.read_parquet(predictions)
+    pd.testing.assert_frame_equal(after, before[before.clip_id != clip_id].reset_index(drop=True))
+    assert "coverage: 168 of 168 training rows and 111 of 112" in run_cia("leaderboard", cwd=place).stdout
+
+
+def test_sources_without_videos_or_embeddings_are_left_out_and_named(place):
+    run_cia("build", "--source", "epic", "--annotations", SAMPLE, cwd=place)
+    extracted = run_cia("extract", "--model", "pixels", cwd=place)
+    assert "left out epic: no folder with its videos at cia-data/epic/videos" in extracted.stderr
+    scored = run_cia("eval", "--model", "pixels:mean", cwd=place, CIA_VIDEOS="elsewhere")
+    assert "left out epic: no embedding of its clips" in scored.stdout, scored.stderr
+    message = refusal("extract", "--model", "pixels", "--source", "epic", cwd=place, CIA_VIDEOS="elsewhere")
+    assert "no folder with the videos of epic at cia-data/epic/videos or elsewhere/epic; give --videos DIR" in message
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("build --source synthetic --size huge", "unknown size 'huge'; choose from tiny, small, medium"),
+        ("build --source synthetic --seed -1", "seed is -1; it can't be negative"),
+        ("build --source synthetic --size tiny --seed 1", "holds another build (size tiny, seed 0, 14 groups"),
+        ("build --source synthetic --annotations x", "--annotations is for sources with annotation files"),
+        ("build --source epic --annotations x --size tiny", "--size and --seed are for --source synthetic, not epic"),
+        ("build --source kinetics --size tiny", "unknown source 'kinetics'; choose from epic, synthetic"),
+        ("extract --model sift", "unknown encoder 'sift'; choose from dinov2-small-reg, pixels"),
+        ("extract --model pixels --videos nowhere", "no folder with the videos of synthetic at nowhere"),
+        ("extract --model pixels --weights pixels", "--weights 'pixels' is not like lift=DIR"),
+        ("extract --model pixels --weights pixels=x", "Pixels has no weights to load from x"),
+        ("extract --model pixels --weights clip=x", "weights of 'clip', which no model here has"),
+        ("extract --model pixels --device tpu", "torch has no device 'tpu'"),
+        ("extract --model dinov2-small-reg --weights dinov2-small-reg=none", "weights folder none does not exist"),
+        ("extract --model dinov2-small-reg --weights dinov2-small-reg=lift-pixels", "lift-pixels/config.json can't be"),
+        ("train hift --out x", "unknown trainer 'hift'; choose from lift"),
+        ("train lift --out x", "embeddings of dinov2-small-reg, pixels; choose with --encoder"),
+        ("train lift --out x --encoder clip", "cia-embeddings has no embeddings of clip; it has dinov2-small-reg, pix"),
+        ("train lift --out x --encoder pixels --epochs 0", "epochs is 0; training needs at least 1"),
+        ("train lift --out lift-pixels --encoder pixels", "lift-pixels holds a training with other settings"),
+        ("train lift --out x --embeddings cia-data", "cia-data is no store of embeddings; cia extract --out cia-data"),
+        ("eval", "what to score? give --model ENCODER:SUMMARY"),
+        ("eval --model pixels", "pixels gives one vector a frame; give --model pixels:SUMMARY, like pixels:concat"),
+        ("eval --model pixels:median", "unknown summary 'median'; choose from concat, first-frame, lift, mean, random"),
+        ("eval --model pixels:lift", "the summary lift needs weights: train some with cia train lift"),
+        ("eval --model pixels:lift --weights lift=cia-data", "there is no LiFT checkpoint cia-data/lift.safetensors"),
+        ("eval --model a:b:c", "model 'a:b:c' is not like encoder:summary"),
+        ("eval --embeddings cia-embeddings", "has embeddings of dinov2-small-reg, pixels; choose with --model"),
+        ("eval --embeddings cia-embeddings --model pixels:mean --videos x", "with --embeddings they are there already"),
+        (
+            "eval --embeddings cia-embeddings --model dinov2-small-reg:lift --weights lift=lift-pixels",
+            "these weights of lift were trained on the sequences of pixels, not dinov2-small-reg; train others",
+        ),
+    ],
+)
+def test_bad_input_is_one_line_and_changes_nothing(unchanged_place, monkeypatch, command, expected):
+    folder, before = unchanged_place
+    monkeypatch.chdir(folder)
+    run = CliRunner().invoke(main, command.split())  # in this process: torch is slow to import
+    assert run.exit_code == 1 and run.stderr.startswith("Error: ") and run.stderr.count("\n") == 1, run.output
+    assert expected in run.stderr
+    assert snapshot(folder) == before
