@@ -1,12 +1,12 @@
 """Image models as frame encoders: one vector a frame, the weights from a folder or the model's hub page."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from cia_bench.encoders import Encoder, FrameSpec, folder_digest
 from cia_bench.errors import ConfigError, EncoderError
+from cia_bench.files import read_json
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 FILTERS = {2: "bilinear", 3: "bicubic"}  # as Pillow numbers them, and preprocessor_config.json with it
@@ -80,19 +80,16 @@ def weight_files(folder: Path) -> list[str]:
 
 def refuse_other_architecture(folder: Path, model_type: str) -> None:
     """Raise EncoderError unless the folder's config.json says that its weights are of this architecture."""
-    config = _read_json(folder / "config.json")
+    config = _read_config(folder / "config.json")
     if config.get("model_type") != model_type:
         raise EncoderError(f"{folder} holds a model of type {config.get('model_type')!r}, not {model_type!r}")
 
 
-def _read_json(path: Path) -> dict:
+def _read_config(path: Path) -> dict:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return read_json(path)
+    except ValueError as error:
         raise EncoderError(f"{path} can't be read: {error}") from error
-    if not isinstance(content, dict):
-        raise EncoderError(f"{path} holds no JSON object")
-    return content
 
 
 def load_checked(model_class, folder: Path):
@@ -105,7 +102,12 @@ def load_checked(model_class, folder: Path):
     logging.disable_progress_bar()
     try:
         model, info = model_class.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, output_loading_info=True, ignore_mismatched_sizes=True
+            folder,
+            dtype="float32",
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
         )
     except Exception as error:  # damaged files make the libraries below raise nearly anything
         raise EncoderError(f"{folder} can't be loaded: {_first_line(error)}") from error
@@ -123,7 +125,7 @@ def load_checked(model_class, folder: Path):
 def read_preprocessing(folder: Path, count: int) -> FrameSpec:
     """The frames that a folder's preprocessor_config.json asks for: short side, centre square, mean and std."""
     path = folder / "preprocessor_config.json"
-    config = _read_json(path)
+    config = _read_config(path)
     left_out = [step for step in STEPS if not config.get(step, True)]
     if left_out:
         raise EncoderError(f"{path} leaves out {', '.join(left_out)}, which this encoder does")

@@ -12,7 +12,7 @@ import pandas as pd
 
 from cia_bench import __version__
 from cia_bench.errors import BuildError, ConfigError
-from cia_bench.files import whole_files, write_json
+from cia_bench.files import read_json, whole_files, write_json
 from cia_bench.lexicon import PUBLISHED_LIST, published_rows, read_lexicon_text
 from cia_bench.mining import Mined, mine
 from cia_bench.progress import Progress, silent
@@ -162,14 +162,10 @@ def read_record(folder: Path) -> dict:
     """Read DATA/<source>/build.json; raises BuildError if it is missing or not such a record."""
     path = folder / RECORD
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        record = read_json(path)
+    except ValueError as error:
         raise BuildError(f"{path} can't be read ({error}); delete {folder} and build it again") from error
-    wrong = [
-        name
-        for name, kind in RECORD_FIELDS.items()
-        if not isinstance(record, dict) or not isinstance(record.get(name), kind)
-    ]
+    wrong = [name for name, kind in RECORD_FIELDS.items() if not isinstance(record.get(name), kind)]
     if wrong:
         raise BuildError(f"{path} lacks a proper {', '.join(wrong)}; delete {folder} and build it again")
     return record

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cia_bench.encoders import check_weights, load_summary, parse_model
+from cia_bench.encoders import check_models, load_summary, parse_model
 from cia_bench.errors import ConfigError, EmbeddingError, EncoderError, some
 from cia_bench.store import read_store, stored_encoders
 from cia_bench.tables import read_embeddings
@@ -50,7 +50,7 @@ def load_model(
     if model is None and len(encoders) > 1:
         raise ConfigError(f"{store} has embeddings of {', '.join(encoders)}; choose with --model ENCODER[:SUMMARY]")
     name = parse_model(model or encoders[0])
-    check_weights(weights or {}, [name])
+    check_models([name], weights or {})
     stored = read_store(store, name.encoder, only)
     place = f"{store} ({name})"
     if not len(stored.clips):

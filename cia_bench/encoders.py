@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from cia_bench.errors import ConfigError, EncoderError
+from cia_bench.files import sha256_of
 
 ENCODERS, SUMMARIES, TRAINERS = "cia_bench.encoders", "cia_bench.summaries", "cia_bench.trainers"
 KINDS = {ENCODERS: "encoder", SUMMARIES: "summary", TRAINERS: "trainer"}
@@ -153,7 +154,10 @@ def load_encoder(name: str, weights: str | None = None, device: str = "cpu") -> 
         raise EncoderError(f"{name} is not a subclass of cia_bench.encoders.Encoder")
     if inspect.isabstract(encoder):
         raise EncoderError(f"{name} does not define embed")
-    return encoder(weights, device)
+    made = encoder(weights, device)
+    if ":" in name and made.weights_sha256 is None:  # code in the making: an edit makes it another model
+        made.weights_sha256 = sha256_of(Path(inspect.getfile(encoder)))
+    return made
 
 
 def load_summary(name: str, weights: str | None = None, device: str = "cpu") -> Summary:
@@ -235,13 +239,15 @@ def folder_digest(folder: Path, names: Sequence[str]) -> str:
     """SHA-256 over the named files of a weights folder, each with its name."""
     digest = hashlib.sha256()
     for name in sorted(names):
-        with (folder / name).open("rb") as file:
-            digest.update(f"{name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+        digest.update(f"{name} {sha256_of(folder / name)}\n".encode())
     return digest.hexdigest()
 
 
-def check_weights(weights: Mapping[str, str], models: Sequence[ModelName]) -> None:
-    """Raise ConfigError if `weights` names an encoder or summary that none of the models has."""
+def check_models(models: Sequence[ModelName], weights: Mapping[str, str]) -> None:
+    """Raise ConfigError if a summary is unknown, or `weights` names what none of the models has."""
+    for model in models:
+        if model.summary:
+            _find(SUMMARIES, model.summary)
     parts = {part for model in models for part in (model.encoder, model.summary) if part}
     unknown = sorted(set(weights) - parts)
     if unknown:

@@ -1,6 +1,5 @@
 """Score embeddings on chiral groups: embeddings + clips -> result."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ import pandas as pd
 from cia_bench.build import Data, read_data, versions
 from cia_bench.embeddings import Embeddings, load_embeddings, load_model
 from cia_bench.errors import BuildError, ConfigError, EmbeddingError, ProbeError, ResultError, printable, some
-from cia_bench.files import folder_name, whole_files, write_json
+from cia_bench.files import folder_name, read_json, whole_files, write_json
 from cia_bench.probes import build_probe
 from cia_bench.statistics import percentile_interval, resample_group_mean, wilson_interval
 from cia_bench.store import is_store
@@ -323,8 +322,8 @@ def read_result(folder: Path) -> dict:
     """Read result.json in a model's folder; raises ResultError if it is missing or not a result."""
     path = Path(folder) / RESULT_FILE
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        record = read_json(path)
+    except ValueError as error:
         raise ResultError(f"{path} can't be read: {error}") from error
     problem = _record_problem(record)
     if problem:
@@ -332,10 +331,8 @@ def read_result(folder: Path) -> dict:
     return record
 
 
-def _record_problem(record: object) -> str | None:
+def _record_problem(record: dict) -> str | None:
     """What keeps `record` from being a result's, or None."""
-    if not isinstance(record, dict):
-        return "it is not a JSON object"
     missing = [name for name in RESULT_FIELDS if name not in record]
     if missing:
         return f"it lacks {', '.join(missing)}"

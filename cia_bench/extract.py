@@ -19,13 +19,13 @@ from cia_bench.build import Data, read_data
 from cia_bench.encoders import (
     Encoder,
     FrameSpec,
-    check_weights,
+    check_models,
     checked_embedding,
     describe,
     load_encoder,
     parse_model,
 )
-from cia_bench.errors import BuildError, ConfigError, DecodeError, EncoderError, WriteError, some
+from cia_bench.errors import BuildError, ConfigError, DecodeError, EncoderError, some
 from cia_bench.files import stays_inside
 from cia_bench.progress import Advance, Progress, silent
 from cia_bench.store import add_shard, known_keys, open_folder, read_failures
@@ -69,14 +69,12 @@ def extract(
     no embedding, EmbeddingError if the store holds embeddings of other weights or frames, WriteError from the disk.
     """
     names = [parse_model(model) for model in models]
-    check_weights(weights or {}, names)
+    check_models(names, weights or {})
     built = read_data(data, sources)
     folders = video_folders(data, built, list(sources), videos)
-    results = []
-    for name in dict.fromkeys(model.encoder for model in names):
-        encoder = load_encoder(name, (weights or {}).get(name), device)
-        results.append(_extract_one(name, encoder, built, folders, out, progress))
-    return results
+    encoders = dict.fromkeys(model.encoder for model in names)
+    loaded = {name: load_encoder(name, (weights or {}).get(name), device) for name in encoders}
+    return [_extract_one(name, encoder, built, folders, out, progress) for name, encoder in loaded.items()]
 
 
 def video_folders(data: Path, built: Data, asked: list[str], videos: Path | None) -> dict[str, Path]:
@@ -115,17 +113,14 @@ def _extract_one(
     leaving = [video for video in clips.video.unique() if not stays_inside(video)]
     if leaving:
         raise BuildError(f"video paths leave the video folder: {some(leaving)}; cia verify says more")
-    try:
-        store = open_folder(out, describe(name, encoder))
-        known = known_keys(store)
-        digest_of = lru_cache(maxsize=None)(_video_digest)  # of this run: files may change before the next
-        paths = [folders[clip.source] / clip.video for clip in clips.itertuples()]
-        jobs = [_Job(clip, path, digest_of(path)) for clip, path in zip(clips.itertuples(), paths, strict=True)]
-        todo = [job for job in jobs if job.key is None or known.get(job.clip.clip_id) != job.key]
-        _run(name, encoder, _shards(jobs, todo), store, progress)
-        failures = read_failures(store)
-    except OSError as error:
-        raise WriteError(f"can't write to {out}: {error.strerror or error}; run again to go on") from error
+    store = open_folder(out, describe(name, encoder))
+    known = known_keys(store)
+    digest_of = lru_cache(maxsize=None)(_video_digest)  # of this run: files may change before the next
+    paths = [folders[clip.source] / clip.video for clip in clips.itertuples()]
+    jobs = [_Job(clip, path, digest_of(path)) for clip, path in zip(clips.itertuples(), paths, strict=True)]
+    todo = [job for job in jobs if job.must_run(known)]
+    _run(name, encoder, _shards(jobs, todo), store, progress)
+    failures = read_failures(store)
     failures = failures[failures.clip_id.isin(clips.clip_id)]
     failed_now = failures.clip_id.isin([job.clip.clip_id for job in todo]).sum()
     kept = len(jobs) - len(todo) - (len(failures) - failed_now)
@@ -140,6 +135,11 @@ class _Job:
         whole = pd.isna(clip.start_s)
         self.interval = (None, None) if whole else (clip.start_s, clip.stop_s)
         self.key = content and hashlib.sha256(f"{content} {self.interval}".encode()).hexdigest()[:32]
+
+    def must_run(self, known: Mapping[str, str | None]) -> bool:
+        """Whether it is to be embedded, given earlier runs' keys; of a video that is gone what was stored stays."""
+        clip_id = self.clip.clip_id
+        return clip_id not in known if self.key is None else known.get(clip_id) != self.key
 
     def failed(self, reason: str) -> dict:
         return {"clip_id": self.clip.clip_id, "stage": "decode", "reason": reason, "key": self.key}

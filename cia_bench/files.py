@@ -24,6 +24,17 @@ def write_json(path: Path, content: dict) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
+def read_json(path: Path) -> dict:
+    """Read a JSON object; raises ValueError that says why if there is none, the file missing or unreadable too."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(str(error)) from error
+    if not isinstance(content, dict):
+        raise ValueError("it is not a JSON object")
+    return content
+
+
 def folder_name(name: str) -> str:
     """`name` as the name of one folder, the same on every system."""
     return re.sub(r"[^A-Za-z0-9+._-]", "_", name).lstrip(".") or "_"

@@ -5,9 +5,9 @@ embeddings) and failures.parquet. A clip that stands in two shards was extracted
 """
 
 import hashlib
-import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +15,13 @@ import numpy as np
 import pandas as pd
 
 from cia_bench.build import versions
-from cia_bench.errors import ConfigError, EmbeddingError
-from cia_bench.files import folder_name, whole_file, write_json
+from cia_bench.errors import ConfigError, EmbeddingError, WriteError
+from cia_bench.files import folder_name, read_json, whole_file, write_json
 from cia_bench.tables import FAILURES, STORED, read_embeddings, read_stored, write_embeddings
 
 RECORD = "store.json"
 FAILED = "failures.parquet"
-IDENTITY = ("encoder", "weights_sha256", "frames")  # another one of these makes other numbers
+IDENTITY = {"encoder": "encoder", "weights_sha256": "weights or code", "frames": "frames"}  # which fix the numbers
 
 
 @dataclass(frozen=True)
@@ -54,31 +54,32 @@ def encoder_folder(store: Path, encoder: str) -> Path:
 def open_folder(store: Path, description: dict) -> Path:
     """The folder for an encoder (encoders.describe) in a store, made if need be.
 
-    Raises EmbeddingError if it holds embeddings of other weights or frames.
+    Raises EmbeddingError if it holds embeddings of other weights or frames, WriteError from the disk.
     """
     folder = encoder_folder(store, description["encoder"])
     if (folder / RECORD).exists():
         old = _read_record(folder)
-        other = [name for name in IDENTITY if old.get(name) != description[name]]
+        other = [words for name, words in IDENTITY.items() if old.get(name) != description[name]]
         if other:
             raise EmbeddingError(
-                f"{folder} holds embeddings of other {' and '.join(other)}; delete it or choose another --out"
+                f"{folder} holds embeddings of other {', other '.join(other)}; delete it or choose another --out"
             )
         return folder
-    folder.mkdir(parents=True, exist_ok=True)
-    with whole_file(folder / RECORD) as part:
-        write_json(part, {**description, "versions": versions("av", "torch")})
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with whole_file(folder / RECORD) as part:
+            write_json(part, {**description, "versions": versions("av", "torch")})
     return folder
 
 
 def _read_record(folder: Path) -> dict:
     path = folder / RECORD
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        record = read_json(path)
+    except ValueError as error:
         raise EmbeddingError(f"{path} can't be read ({error}); delete {folder} and extract again") from error
     kinds = {"encoder": str, "parameters": int, "frames": dict}
-    if not isinstance(record, dict) or not all(isinstance(record.get(name), kind) for name, kind in kinds.items()):
+    if not all(isinstance(record.get(name), kind) for name, kind in kinds.items()):
         raise EmbeddingError(f"{path} is no record of a store; delete {folder} and extract again")
     return record
 
@@ -112,16 +113,25 @@ def read_failures(folder: Path) -> pd.DataFrame:
 def add_shard(folder: Path, source: str, rows: pd.DataFrame, embeddings: np.ndarray, failures: pd.DataFrame) -> None:
     """Write the clips that were extracted and those that failed; earlier failures of the same clips are forgotten.
 
-    Raises OSError from the disk; the shard appears last, so that a killed run extracts it again.
+    The shard appears last, so that a killed run extracts it again. Raises WriteError from the disk.
     """
     before = read_failures(folder)
     after = pd.concat([before[~before.clip_id.isin([*rows.clip_id, *failures.clip_id])], failures], ignore_index=True)
-    if len(before) or len(failures):
-        FAILURES.write(folder / FAILED, after)
-    if len(rows):
-        shards = _shards(folder)
-        number = _number(shards[-1]) + 1 if shards else 0
-        write_embeddings(folder / f"{source}-{number:05d}.parquet", rows.clip_id.tolist(), embeddings, rows)
+    shards = _shards(folder)
+    number = _number(shards[-1]) + 1 if shards else 0
+    with _writing(folder):
+        if len(before) or len(failures):
+            FAILURES.write(folder / FAILED, after)
+        if len(rows):
+            write_embeddings(folder / f"{source}-{number:05d}.parquet", rows.clip_id.tolist(), embeddings, rows)
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise WriteError(f"can't write to {folder}: {error.strerror or error}; run again to go on") from error
 
 
 def read_store(store: Path, encoder: str, only: Iterable[str] | None = None) -> Stored:

@@ -11,7 +11,7 @@ from cia_bench.baselines.summaries import Concat, FirstFrame, Mean, RandomFrame
 from cia_bench.encoders import (
     FrameSpec,
     ModelName,
-    check_weights,
+    check_models,
     checked_embedding,
     choose_device,
     describe,
@@ -243,9 +243,9 @@ def test_weights_for_what_has_none_are_refused(plug_in):
 
 def test_weights_must_be_of_a_model_that_is_asked_for():
     models = [parse_model("pixels:lift"), parse_model("a.b:C")]
-    check_weights({"pixels": "x", "lift": "y", "a.b:C": "z"}, models)
+    check_models(models, {"pixels": "x", "lift": "y", "a.b:C": "z"})
     with pytest.raises(ConfigError, match="'lfit', which no model here has; they have a.b:C, lift, pixels"):
-        check_weights({"lfit": "y"}, models)
+        check_models(models, {"lfit": "y"})
 
 
 def test_a_device_that_is_not_there_is_refused():

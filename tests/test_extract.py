@@ -316,7 +316,7 @@ def test_clips_that_can_not_be_decoded_are_failures_until_repaired(made, data, u
 
     before, again = snapshot(store), Asked()
     (done,) = extract(["pixels"], data, store, progress=again)
-    assert (done.new, done.kept, again.totals) == (0, 21, [1])  # only the missing one may have come back
+    assert (done.new, done.kept, again.totals) == (0, 21, [])
     assert done.failures.clip_id.tolist() == bad and snapshot(store) == before
 
     for name in bad:
@@ -324,6 +324,30 @@ def test_clips_that_can_not_be_decoded_are_failures_until_repaired(made, data, u
     (done,) = extract(["pixels"], data, store)
     assert (done.new, done.kept, len(done.failures)) == (3, 21, 0)
     assert vectors_of(store) == vectors_of(undisturbed) and not len(read_store(store, "pixels").failures)
+
+
+def test_embeddings_outlive_their_videos(data, undisturbed, tmp_path):
+    store = Path(shutil.copytree(undisturbed, tmp_path / "store"))
+    for path in (data / "epic" / "videos").rglob("*.mp4"):
+        path.unlink()
+    (done,) = extract(["pixels"], data, store)
+    assert (done.new, done.kept, len(done.failures)) == (0, 24, 0)
+    assert snapshot(store) == snapshot(undisturbed)
+
+
+def test_an_unknown_summary_or_encoder_is_refused_before_anything_is_extracted(made, store):
+    for models in (["pixels:median"], ["pixels", "sift"]):
+        with pytest.raises(ConfigError, match="unknown (summary 'median'|encoder 'sift')"):
+            extract(models, made, store)
+    assert not store.exists()
+
+
+def test_an_edited_plug_in_is_another_model(made, store, write_encoder):
+    name = write_encoder("frames.mean(axis=(2, 3)) / 255")
+    extract([name], made, store)
+    write_encoder("frames.mean(axis=(2, 3)) / 256")
+    with pytest.raises(EmbeddingError, match="holds embeddings of other weights or code; delete"):
+        extract([name], made, store)
 
 
 def test_a_store_of_nothing_but_failures_can_be_gone_on_with(made, data, undisturbed, store):
@@ -484,7 +508,9 @@ def test_other_frames_are_not_mixed_into_a_store(made, store, write_encoder):
     extract([write_encoder("reds")], made, store, ["epic"])
     before = snapshot(store)
     for settings in ({"count": 4}, {"size": 9}):
-        with pytest.raises(EmbeddingError, match="plug_in.reds_Reds holds embeddings of other frames; delete"):
+        with pytest.raises(
+            EmbeddingError, match="plug_in.reds_Reds holds embeddings of other weights or code, other frames; delete"
+        ):
             extract([write_encoder("reds", **settings)], made, store)
     assert snapshot(store) == before
 
@@ -496,7 +522,9 @@ def test_other_weights_are_not_mixed_into_a_store(made, store, tmp_path):
     (done,) = extract(["dinov2-small-reg"], made, store, ["epic"], weights=first)
     assert done.new == 8 and read_store(store, "dinov2-small-reg").embeddings.shape == (8, 16, 64)
     before = snapshot(store)
-    with pytest.raises(EmbeddingError, match="dinov2-small-reg holds embeddings of other weights_sha256; delete it or"):
+    with pytest.raises(
+        EmbeddingError, match="dinov2-small-reg holds embeddings of other weights or code; delete it or"
+    ):
         extract(["dinov2-small-reg"], made, store, ["epic"], weights=second)
     with pytest.raises(ConfigError, match="'dinov2', which no model here has; they have dinov2-small-reg"):
         extract(["dinov2-small-reg"], made, store, ["epic"], weights={"dinov2": "x"})
@@ -531,7 +559,10 @@ def test_a_full_disk_is_one_line_and_a_rerun_goes_on(made, undisturbed, store):
     run = subprocess.run([sys.executable, "-c", FULL, made, store], capture_output=True, text=True)
     first, nothing, second, record = run.stdout.splitlines()
     for refused in (first, second):
-        assert refused.startswith(f"can't write to {store}: ") and "File too large; run again to go on" in refused
+        assert (
+            refused.startswith(f"can't write to {store / 'pixels'}: ")
+            and "File too large; run again to go on" in refused
+        )
     assert (nothing, record, run.stderr) == ("[]", "['store.json']", "")
     extract(["pixels"], made, store)
     assert snapshot(store) == snapshot(undisturbed)

@@ -181,11 +181,11 @@ def test_a_folder_is_opened_again_for_the_same_encoder_alone(store, eye):
     assert open_folder(store, {**description(), "parameters": 8}) == eye
     assert (eye / "store.json").read_bytes() == before
     for other, what in (
-        (description(weights="w1"), "weights_sha256"),
-        (description(weights=None), "weights_sha256"),
+        (description(weights="w1"), "weights or code"),
+        (description(weights=None), "weights or code"),
         (description(count=3), "frames"),
         (description(mean=[0.5, 0.5, 0.5]), "frames"),
-        (description(weights="w1", filter="bilinear"), "weights_sha256 and frames"),
+        (description(weights="w1", filter="bilinear"), "weights or code, other frames"),
     ):
         with pytest.raises(EmbeddingError, match=f"eye holds embeddings of other {what}; delete it or choose another"):
             open_folder(store, other)

@@ -19,7 +19,7 @@ from cia_bench import __version__
 from cia_bench.baselines.lift.checkpoint import FILE_NAME, save_lift
 from cia_bench.baselines.lift.model import LiFT, LiFTConfig, lift_loss
 from cia_bench.errors import ConfigError, TrainingError
-from cia_bench.files import whole_files, write_json
+from cia_bench.files import read_json, whole_files, write_json
 from cia_bench.progress import Progress, silent
 from cia_bench.store import TrainingSet
 
@@ -161,9 +161,9 @@ def _refuse_another(out: Path, settings: LiFTSettings, origin: dict) -> None:
     if not path.exists():
         return
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path)
         same = record["settings"] == asdict(settings) and record["origin"] == json.loads(json.dumps(origin))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError):
         same = False
     if not same:
         raise TrainingError(

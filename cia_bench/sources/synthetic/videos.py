@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from cia_bench.errors import WriteError
-from cia_bench.files import missing_folders, remove_empty, sha256_of, write_json
+from cia_bench.files import missing_folders, read_json, remove_empty, sha256_of, write_json
 from cia_bench.progress import Progress, silent
 from cia_bench.sources.synthetic import PlannedClip
 from cia_bench.sources.synthetic.render import encode, paint_frames
@@ -78,9 +78,9 @@ def scratch_folder(videos: Path, name: str, versions: dict[str, str]) -> Path:
 def _not_rendered(clips: list[PlannedClip], videos: Path, versions: dict[str, str]) -> list[PlannedClip]:
     """The clips whose file is not there, not as it was rendered, or rendered by other versions."""
     try:
-        manifest = json.loads((videos / clips[0].video.split("/")[0] / MANIFEST).read_text(encoding="utf-8"))
+        manifest = read_json(videos / clips[0].video.split("/")[0] / MANIFEST)
         known = manifest["sha256"] if manifest["versions"] == versions else {}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError):
         known = {}
     return [
         clip
