@@ -30,6 +30,13 @@ class FirstFrame(Summary):
         return sequences[:, 0]
 
 
+class LastFrame(Summary):
+    """The last frame's vector: (N, T, D) -> (N, D)."""
+
+    def __call__(self, sequences: np.ndarray, clip_ids: Sequence[str]) -> np.ndarray:
+        return sequences[:, -1]
+
+
 class RandomFrame(Summary):
     """One frame's vector at a random time, which the clip's id decides: (N, T, D) -> (N, D)."""
 

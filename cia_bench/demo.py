@@ -9,11 +9,11 @@ from cia_bench.embeddings import load_model
 from cia_bench.encoders import load_trainer
 from cia_bench.evaluation import evaluate, write_result
 from cia_bench.extract import extract
-from cia_bench.files import whole_file, whole_files
+from cia_bench.files import read_json, whole_file, whole_files
 from cia_bench.leaderboard.export import export
 from cia_bench.leaderboard.table import rank, read_results
 from cia_bench.progress import Progress, silent
-from cia_bench.store import read_training
+from cia_bench.store import TrainingSet, read_training
 
 RANDOM_DINOV2 = "dinov2-random"  # never under the name of the trained model
 LIFT_SETTINGS = {"epochs": 20, "batch_size": 32, "learning_rate": 1e-3, "standardise": True}  # for hundreds of clips
@@ -29,7 +29,7 @@ class DemoModel:
 
 
 MODELS = (
-    DemoModel("pixels", "pixels", ("mean", "concat", "lift", "random-frame", "first-frame")),
+    DemoModel("pixels", "pixels", ("mean", "concat", "lift", "random-frame", "first-frame", "last-frame")),
     DemoModel(RANDOM_DINOV2, "dinov2-small-reg", ("mean", "concat", "lift")),
 )
 
@@ -49,8 +49,7 @@ def run_demo(size: str, out: Path, progress: Progress = silent, seed: int = 0) -
     extract(encoders, data, store, weights={"dinov2-small-reg": str(random_weights)}, progress=progress)
     for model in MODELS:
         checkpoint = out / f"lift-{model.name}"
-        if not (checkpoint / "training.json").exists():
-            load_trainer("lift")(read_training(store, model.encoder), checkpoint, "cpu", progress, **LIFT_SETTINGS)
+        _train_lift(read_training(store, model.encoder), checkpoint, progress)
         for summary in model.summaries:
             weights = {"lift": str(checkpoint)} if summary == "lift" else {}
             embeddings = load_model(store, f"{model.encoder}:{summary}", weights)
@@ -60,6 +59,13 @@ def run_demo(size: str, out: Path, progress: Progress = silent, seed: int = 0) -
         with whole_file(out / f"leaderboard.{form}") as part:
             part.write_text(export(rankings, form), encoding="utf-8")
     return export(rankings, "table")
+
+
+def _train_lift(training: TrainingSet, checkpoint: Path, progress: Progress) -> None:
+    """Train LiFT, unless the folder has one trained on these very sequences."""
+    record = checkpoint / "training.json"
+    if not record.exists() or read_json(record).get("origin") != training.origin:
+        load_trainer("lift")(training, checkpoint, "cpu", progress, **LIFT_SETTINGS)
 
 
 def save_random_dinov2(folder: Path, seed: int = 0) -> None:

@@ -21,6 +21,7 @@ from cia_bench.files import sha256_of
 
 ENCODERS, SUMMARIES, TRAINERS = "cia_bench.encoders", "cia_bench.summaries", "cia_bench.trainers"
 KINDS = {ENCODERS: "encoder", SUMMARIES: "summary", TRAINERS: "trainer"}
+SHORT_NAMES = {"lift": "dinov2-small-reg:lift"}  # the published model
 FILTERS = ("bilinear", "bicubic")
 LAYOUTS = ("THWC", "TCHW")
 
@@ -134,8 +135,11 @@ class ModelName:
 
 
 def parse_model(name: str) -> ModelName:
-    """Take `encoder[:summary]` or `package.module:Class[:summary]` apart; raises ConfigError for another form."""
-    head, *rest = name.split(":")
+    """Take `encoder[:summary]` or `package.module:Class[:summary]` apart; `lift` alone is the published model.
+
+    Raises ConfigError for another form.
+    """
+    head, *rest = SHORT_NAMES.get(name, name).split(":")
     if "." in head and rest:
         head, rest = f"{head}:{rest[0]}", rest[1:]
     if len(rest) > 1 or not all([*head.split(":"), *rest]):

@@ -9,7 +9,7 @@ from cia_bench.encoders import load_encoder
 
 ROWS = {
     "constant", "pixels:mean", "pixels:concat", "pixels:lift", "pixels:random-frame", "pixels:first-frame",
-    "dinov2-random:mean", "dinov2-random:concat", "dinov2-random:lift",
+    "pixels:last-frame", "dinov2-random:mean", "dinov2-random:concat", "dinov2-random:lift",
 }  # fmt: skip
 
 

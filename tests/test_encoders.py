@@ -7,7 +7,7 @@ from PIL import Image
 from transformers import BitImageProcessorPil
 
 from cia_bench.baselines.pixels import Pixels
-from cia_bench.baselines.summaries import Concat, FirstFrame, Mean, RandomFrame
+from cia_bench.baselines.summaries import Concat, FirstFrame, LastFrame, Mean, RandomFrame
 from cia_bench.encoders import (
     FrameSpec,
     ModelName,
@@ -144,6 +144,7 @@ def test_a_model_name_comes_apart_and_together_again():
     }.items():
         assert parse_model(name) == ModelName(*parts)
         assert str(parse_model(name)) == name
+    assert str(parse_model("lift")) == "dinov2-small-reg:lift"
 
 
 @pytest.mark.parametrize("name", ["", ":", ":mean", "pixels:", "pixels:mean:lift", "a.b:", "a.b:C:", "a.b:C:mean:x"])
@@ -167,6 +168,7 @@ def test_the_bundled_models_are_found_by_name():
         "mean": Mean,
         "concat": Concat,
         "first-frame": FirstFrame,
+        "last-frame": LastFrame,
         "random-frame": RandomFrame,
     }.items():
         assert type(load_summary(name)) is summary
@@ -361,6 +363,7 @@ def test_concat_keeps_the_frames_in_order():
 
 def test_first_frame_is_the_first():
     np.testing.assert_array_equal(FirstFrame()(SEQUENCES, IDS), SEQUENCES[:, 0])
+    np.testing.assert_array_equal(LastFrame()(SEQUENCES, IDS), SEQUENCES[:, -1])
 
 
 def test_random_frame_depends_on_the_clip_id_alone():

@@ -205,7 +205,7 @@ def test_a_folder_without_a_readable_config_is_refused(name, content, folder):
     (folder / name).unlink()
     if content is not None:
         (folder / name).write_text(content)
-    problem = "can.t be read: it is not a JSON object" if content in ("[]", "3") else "can't be read: "
+    problem = "can't be read: it is not a JSON object" if content in ("[]", "3") else "can't be read: "
     assert refusal(folder).startswith(f"{folder / name} {problem}")
 
 
