@@ -290,15 +290,13 @@ def demo(size: str, out: Path) -> None:
 @click.option("--out", type=FOLDER, help="File to write instead of printing.")
 def leaderboard(results: tuple[Path, ...], form: str | None, out: Path | None) -> None:
     """Rank the results."""
-    from cia_bench.files import whole_files
-    from cia_bench.leaderboard.export import export
+    from cia_bench.leaderboard.export import export, write_board
     from cia_bench.leaderboard.table import rank, read_results
 
-    ending = out.suffix.removeprefix(".") if out else ""
-    text = export(rank(read_results(list(results))), form or ending or "table")
+    rankings = rank(read_results(list(results)))
+    form = form or (out.suffix.removeprefix(".") if out else "") or "table"
     if out is None:
-        click.echo(text, nl=False)
+        click.echo(export(rankings, form), nl=False)
         return
-    with whole_files(out.parent, seal=out.name) as scratch:
-        (scratch / out.name).write_text(text, encoding="utf-8")
+    write_board(rankings, form, out)
     click.echo(f"wrote {out}")

@@ -9,8 +9,8 @@ from cia_bench.embeddings import load_model
 from cia_bench.encoders import load_trainer
 from cia_bench.evaluation import evaluate, write_result
 from cia_bench.extract import extract
-from cia_bench.files import read_json, whole_file, whole_files
-from cia_bench.leaderboard.export import export
+from cia_bench.files import read_json, whole_files
+from cia_bench.leaderboard.export import export, write_board
 from cia_bench.leaderboard.table import rank, read_results
 from cia_bench.progress import Progress, silent
 from cia_bench.store import TrainingSet, read_training
@@ -43,7 +43,7 @@ def run_demo(size: str, out: Path, progress: Progress = silent, seed: int = 0) -
     data, store, results = out / "cia-data", out / "cia-embeddings", out / "cia-results"
     build_synthetic(data, size, seed, progress)
     random_weights = out / RANDOM_DINOV2
-    if not random_weights.exists():
+    if not (random_weights / "config.json").exists():
         save_random_dinov2(random_weights)
     encoders = [model.encoder for model in MODELS]
     extract(encoders, data, store, weights={"dinov2-small-reg": str(random_weights)}, progress=progress)
@@ -56,8 +56,7 @@ def run_demo(size: str, out: Path, progress: Progress = silent, seed: int = 0) -
             write_result(evaluate(embeddings, data, f"{model.name}:{summary}"), results)
     rankings = rank(read_results([results]))
     for form in ("md", "csv"):
-        with whole_file(out / f"leaderboard.{form}") as part:
-            part.write_text(export(rankings, form), encoding="utf-8")
+        write_board(rankings, form, out / f"leaderboard.{form}")
     return export(rankings, "table")
 
 
@@ -74,7 +73,7 @@ def save_random_dinov2(folder: Path, seed: int = 0) -> None:
     Weights are drawn wider than for training, so that the CLS vector depends on what the picture shows and where.
     """
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import save
     from transformers import Dinov2WithRegistersConfig, Dinov2WithRegistersModel
 
     config = Dinov2WithRegistersConfig(
@@ -98,5 +97,5 @@ def save_random_dinov2(folder: Path, seed: int = 0) -> None:
     with whole_files(folder, seal="config.json") as scratch:
         config.architectures = [type(model).__name__]
         config.save_pretrained(scratch)
-        save_file(model.state_dict(), scratch / "model.safetensors", metadata={"format": "pt"})
+        (scratch / "model.safetensors").write_bytes(save(model.state_dict(), metadata={"format": "pt"}))
         (scratch / "preprocessor_config.json").write_text(json.dumps(preprocessing, indent=2) + "\n")

@@ -124,7 +124,10 @@ def test_sources_without_videos_or_embeddings_are_left_out_and_named(place):
         ("train lift --out x --embeddings cia-data", "cia-data is no store of embeddings; cia extract --out cia-data"),
         ("eval", "what to score? give --model ENCODER:SUMMARY"),
         ("eval --model pixels", "pixels gives one vector a frame; give --model pixels:SUMMARY, like pixels:concat"),
-        ("eval --model pixels:median", "unknown summary 'median'; choose from concat, first-frame, lift, mean, random"),
+        (
+            "eval --model pixels:median",
+            "unknown summary 'median'; choose from concat, first-frame, last-frame, lift, mean, random",
+        ),
         ("eval --model lift", "the summary lift needs weights: train some with cia train lift --embeddings STORE"),
         ("eval --model pixels:lift", "the summary lift needs weights: train some with cia train lift"),
         ("eval --model pixels:lift --weights lift=cia-data", "there is no LiFT checkpoint cia-data/lift.safetensors"),

@@ -156,7 +156,9 @@ def test_a_name_of_another_form_is_refused(name):
 def test_unknown_names_list_the_known_ones():
     with pytest.raises(ConfigError, match=r"unknown encoder 'pixel'; choose from .*dinov2-small-reg.*pixels"):
         load_encoder("pixel")
-    with pytest.raises(ConfigError, match=r"unknown summary 'sum'; choose from concat, first-frame, lift, mean, rand"):
+    with pytest.raises(
+        ConfigError, match=r"unknown summary 'sum'; choose from concat, first-frame, last-frame, lift, mean, rand"
+    ):
         load_summary("sum")
     with pytest.raises(ConfigError, match=r"unknown trainer 'left'; choose from lift"):
         load_trainer("left")

@@ -3,9 +3,11 @@
 import csv
 import io
 import re
+from pathlib import Path
 
 from cia_bench.errors import ConfigError, printable
 from cia_bench.evaluation import percent
+from cia_bench.files import whole_files
 from cia_bench.leaderboard.table import CONSTANT, Ranking, Row
 
 
@@ -14,6 +16,16 @@ def export(rankings: list[Ranking], form: str) -> str:
     if form not in FORMATS:
         raise ConfigError(f"unknown format {form!r}; choose from {', '.join(FORMATS)}")
     return FORMATS[form](rankings)
+
+
+def write_board(rankings: list[Ranking], form: str, path: Path) -> None:
+    """Write rankings in one of FORMATS to a file, whole or not at all.
+
+    Raises ConfigError for an unknown format, WriteError if it can't be written.
+    """
+    text = export(rankings, form)
+    with whole_files(path.parent, seal=path.name) as scratch:
+        (scratch / path.name).write_text(text, encoding="utf-8")
 
 
 def _parameters(row: Row) -> str:
