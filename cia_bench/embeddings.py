@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -67,13 +67,11 @@ def load_model(
     loaded = _checked(place, str(name), clip_ids, vectors)
     made_by = {key: stored.record[key] for key in ("encoder", "weights_sha256", "frames")}
     summarised = {"name": name.summary, "weights_sha256": summary.weights_sha256} if summary else None
-    return Embeddings(
-        loaded.clip_ids,
-        loaded.vectors,
-        loaded.place,
-        {**loaded.origin, **made_by, "summary": summarised},
-        stored.record["parameters"] + (summary.parameters if summary else 0),
-        dict(zip(stored.failures.clip_id, stored.failures.reason, strict=True)),
+    return replace(
+        loaded,
+        origin={**loaded.origin, **made_by, "summary": summarised},
+        parameters=stored.record["parameters"] + (summary.parameters if summary else 0),
+        failures=dict(zip(stored.failures.clip_id, stored.failures.reason, strict=True)),
     )
 
 

@@ -571,7 +571,10 @@ def test_other_versions_render_all_again_and_trust_no_scratch_of_others(tiny, tm
     assert totals == [4]
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"versions": {"av": "one version"}}', "\x00"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", '{"versions": {"av": "one version"}}', '{"versions": {"av": "one version"}, "sha256": 3}', "\x00"],
+)
 def test_videos_without_a_sound_manifest_are_rendered_again(text, tiny, tmp_path):
     render_videos(tiny[:2], tmp_path, RENDERED_BY)
     before = snapshot(tmp_path)

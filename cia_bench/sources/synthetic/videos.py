@@ -79,8 +79,8 @@ def _not_rendered(clips: list[PlannedClip], videos: Path, versions: dict[str, st
     """The clips whose file is not there, not as it was rendered, or rendered by other versions."""
     try:
         manifest = read_json(videos / clips[0].video.split("/")[0] / MANIFEST)
-        known = manifest["sha256"] if manifest["versions"] == versions else {}
-    except (ValueError, KeyError):
+        known = dict(manifest["sha256"]) if manifest["versions"] == versions else {}
+    except (ValueError, KeyError, TypeError):
         known = {}
     return [
         clip
