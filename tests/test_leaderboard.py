@@ -191,6 +191,10 @@ def test_incomplete_coverage_is_told_and_its_constant_may_differ(tmp_path):
     partial["sources"]["epic"]["coverage"] |= {"learnt_rows": 8998, "scored_rows": 3095}
     (ranking,) = rank(read_results([save(tmp_path, partial, whole)]))
     assert ranking.rows[-1].scores["epic"]["accuracy"] == 0.55  # of the clips that all could have scored
+    again = copy.deepcopy(partial)  # as many clips are missing, but others
+    again["model"]["name"] = "again"
+    again["sources"]["epic"]["constant"] = score(0.53)
+    assert len(rank([(tmp_path / "m0", partial), (tmp_path / "m2", again)])[0].rows) == 3
     told = "partial, epic, coverage: 8,998 of 9,000 training rows and 3,095 of 3,096 validation rows"
     for form in ("table", "md"):
         assert told in export([ranking], form) and "whole, epic" not in export([ranking], form)

@@ -26,8 +26,8 @@ class Lift(Summary):
     def __init__(self, weights: str | Path | None, device: str = "cpu"):
         if weights is None:
             raise ConfigError(
-                "the summary lift needs weights: train some with cia train lift --embeddings STORE --out DIR, "
-                "then give --weights lift=DIR"
+                "the summary lift needs weights: train some with cia train lift --embeddings STORE --out DIR, on what "
+                "cia extract stored of the encoder, then give --weights lift=DIR"
             )
         file = checkpoint_file(Path(weights))
         self.model = load_lift(file).to(device)
