@@ -53,7 +53,7 @@ def _weights(pairs: tuple[str, ...]) -> dict[str, str]:
     for pair in pairs:
         if not all(pair.partition("=")):
             raise ConfigError(f"--weights {pair!r} is not like lift=DIR")
-    return {name: place for name, _, place in (pair.rpartition("=") for pair in pairs)}
+    return {name: place for name, _, place in (pair.partition("=") for pair in pairs)}
 
 
 @click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -80,17 +80,19 @@ def build(source: str, annotations: Path | None, out: Path, profile: str, size: 
     from cia_bench.build import build as build_source
     from cia_bench.build import build_synthetic
     from cia_bench.progress import shown
-    from cia_bench.sources import SYNTHETIC
+    from cia_bench.sources import SYNTHETIC, load_source
 
     if source == SYNTHETIC:
         if annotations is not None:
             raise ConfigError("--annotations is for sources with annotation files; synthetic has none")
+        if profile != "paper":
+            raise ConfigError(f"--profile {profile} is for sources with annotation files; synthetic has one profile")
         record = build_synthetic(out, "small" if size is None else size, seed or 0, shown)
     else:
-        annotations = annotations or _annotation_folder(source)
         if size is not None or seed is not None:
+            load_source(source)  # an unknown one is to be told first
             raise ConfigError(f"--size and --seed are for --source synthetic, not {source}")
-        record = build_source(source, annotations, out, profile)
+        record = build_source(source, annotations or _annotation_folder(source), out, profile)
     made = ", ".join(f"{name} {value}" for name, value in record["settings"].items())
     click.echo(f"{source}, {made}: {record['groups']} groups, {record['clips']:,} clips")
     _echo_some("left out", [f"{group['group_id']} ({group['reason']})" for group in record["left_out"]])
