@@ -160,15 +160,10 @@ def _write(folder: Path, record: dict, candidates: pd.DataFrame, data: Data) -> 
 
 def read_record(folder: Path) -> dict:
     """Read DATA/<source>/build.json; raises BuildError if it is missing or not such a record."""
-    path = folder / RECORD
     try:
-        record = read_json(path)
+        return read_json(folder / RECORD, RECORD_FIELDS)
     except ValueError as error:
-        raise BuildError(f"{path} can't be read ({error}); delete {folder} and build it again") from error
-    wrong = [name for name, kind in RECORD_FIELDS.items() if not isinstance(record.get(name), kind)]
-    if wrong:
-        raise BuildError(f"{path} lacks a proper {', '.join(wrong)}; delete {folder} and build it again")
-    return record
+        raise BuildError(f"{folder / RECORD} can't be read ({error}); delete {folder} and build it again") from error
 
 
 def built_sources(data: Path) -> list[str]:

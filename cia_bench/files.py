@@ -5,7 +5,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -24,14 +24,20 @@ def write_json(path: Path, content: dict) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> dict:
-    """Read a JSON object; raises ValueError that says why if there is none, the file missing or unreadable too."""
+def read_json(path: Path, fields: Mapping[str, type] | None = None) -> dict:
+    """Read a JSON object that has at least `fields`, each of its type.
+
+    Raises ValueError that says why if there is none: the file missing or unreadable, no object, a field missing.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(str(error)) from error
     if not isinstance(content, dict):
         raise ValueError("it is not a JSON object")
+    wrong = [name for name, kind in (fields or {}).items() if not isinstance(content.get(name), kind)]
+    if wrong:
+        raise ValueError(f"it lacks a proper {', '.join(wrong)}")
     return content
 
 

@@ -20,12 +20,9 @@ def silent(label: str, total: int, unit: str) -> Iterator[Advance]:
     yield lambda count: None
 
 
-@contextmanager
-def shown(label: str, total: int, unit: str) -> Iterator[Advance]:
+def shown(label: str, total: int, unit: str) -> AbstractContextManager[Advance]:
     """Show `label`, how many of `total` are done, how many a second and how long the rest takes, on stderr."""
-    show = _bar if sys.stderr.isatty() else _lines
-    with show(label, total, unit) as advance:
-        yield advance
+    return (_bar if sys.stderr.isatty() else _lines)(label, total, unit)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from cia_bench.files import folder_name, read_json, whole_file, write_json
 from cia_bench.tables import FAILURES, STORED, read_embeddings, read_stored, write_embeddings
 
 RECORD = "store.json"
+RECORD_FIELDS = {"encoder": str, "parameters": int, "frames": dict}
 FAILED = "failures.parquet"
 IDENTITY = {"encoder": "encoder", "weights_sha256": "weights or code", "frames": "frames"}  # which fix the numbers
 
@@ -73,15 +74,10 @@ def open_folder(store: Path, description: dict) -> Path:
 
 
 def _read_record(folder: Path) -> dict:
-    path = folder / RECORD
     try:
-        record = read_json(path)
+        return read_json(folder / RECORD, RECORD_FIELDS)
     except ValueError as error:
-        raise EmbeddingError(f"{path} can't be read ({error}); delete {folder} and extract again") from error
-    kinds = {"encoder": str, "parameters": int, "frames": dict}
-    if not all(isinstance(record.get(name), kind) for name, kind in kinds.items()):
-        raise EmbeddingError(f"{path} is no record of a store; delete {folder} and extract again")
-    return record
+        raise EmbeddingError(f"{folder / RECORD} can't be read ({error}); delete {folder} and extract again") from error
 
 
 def _shards(folder: Path) -> list[Path]:

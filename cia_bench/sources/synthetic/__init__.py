@@ -33,6 +33,8 @@ class PlannedClip:
 def plan(size: str, seed: int) -> list[PlannedClip]:
     """All clips of a size and a seed. Labels alternate, and in each label the kinds of file, so that each is balanced.
 
+    Size and seed are in each path, so that clips of two builds are never taken for each other.
+
     Raises ConfigError for an unknown size and a negative seed.
     """
     if seed < 0:
@@ -43,14 +45,9 @@ def plan(size: str, seed: int) -> list[PlannedClip]:
         for split_number, split in enumerate(SPLITS):
             for number in range(getattr(counts, split)):
                 generator = np.random.default_rng([seed, *size.encode(), group, split_number, number])
-                place = f"{folder_name(size, seed)}/{motion}/{split}-{number:03d}{SUFFIXES[number // 2 % 2]}"
+                place = f"{size}-{seed}/{motion}/{split}-{number:03d}{SUFFIXES[number // 2 % 2]}"
                 clips.append(PlannedClip(place, draw_scene(motion, split, counts, generator), 1 - number % 2, split))
     return clips
-
-
-def folder_name(size: str, seed: int) -> str:
-    """The folder of a build's videos; in each path, so that clips of two builds are never taken for each other."""
-    return f"{size}-{seed}"
 
 
 def planned_actions(clips: list[PlannedClip]) -> pd.DataFrame:

@@ -50,11 +50,10 @@ def render_videos(
         for stale in videos.glob(f"{PART}{name}-*"):
             if stale != scratch:
                 shutil.rmtree(stale)
-        todo = _not_rendered(clips, videos, versions)
+        digests = _sound_digests(clips, videos, folder / MANIFEST, versions)
+        todo = [clip for clip in clips if clip.video not in digests]
         if not todo:
             return
-        kept = {clip.video for clip in clips} - {clip.video for clip in todo}
-        digests = {video: sha256_of(videos / video) for video in kept}
         with progress("render synthetic", len(todo), "clips") as advance:
             for video, digest in _render_all(todo, scratch):
                 digests[video] = digest
@@ -75,18 +74,17 @@ def scratch_folder(videos: Path, name: str, versions: dict[str, str]) -> Path:
     return videos / f"{PART}{name}-{hashlib.sha256(json.dumps(versions).encode()).hexdigest()[:16]}"
 
 
-def _not_rendered(clips: list[PlannedClip], videos: Path, versions: dict[str, str]) -> list[PlannedClip]:
-    """The clips whose file is not there, not as it was rendered, or rendered by other versions."""
+def _sound_digests(clips: list[PlannedClip], videos: Path, manifest: Path, versions: dict[str, str]) -> dict[str, str]:
+    """The SHA-256 of each clip's file that is there as these versions rendered it."""
     try:
-        manifest = read_json(videos / clips[0].video.split("/")[0] / MANIFEST)
-        known = dict(manifest["sha256"]) if manifest["versions"] == versions else {}
-    except (ValueError, KeyError, TypeError):
-        known = {}
-    return [
-        clip
-        for clip in clips
-        if not (videos / clip.video).is_file() or sha256_of(videos / clip.video) != known.get(clip.video)
-    ]
+        record = read_json(manifest, {"versions": dict, "sha256": dict})
+    except ValueError:
+        return {}
+    if record["versions"] != versions:
+        return {}
+    paths = {clip.video: videos / clip.video for clip in clips}
+    found = {video: sha256_of(path) for video, path in paths.items() if path.is_file()}
+    return {video: digest for video, digest in found.items() if digest == record["sha256"].get(video)}
 
 
 def _render_all(clips: list[PlannedClip], scratch: Path) -> Iterator[tuple[str, str]]:
