@@ -67,7 +67,7 @@ def find_weights(place: str) -> Path:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
 
 
 def weight_files(folder: Path) -> list[str]:
