@@ -2,26 +2,69 @@
 
 import hashlib
 import json
+import logging
 import platform
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from cia_bench import __version__
 from cia_bench.errors import BuildError, ConfigError
-from cia_bench.files import read_json, whole_files, write_json
-from cia_bench.lexicon import PUBLISHED_LIST, published_rows, read_lexicon_text
-from cia_bench.mining import Mined, mine
+from cia_bench.files import read_json, sha256_of, whole_files, write_json
+from cia_bench.lexicon import NOUNS, PAIRS, PUBLISHED_LIST, WORDNET, Lexicon, published_groups, read_lexicon_text
+from cia_bench.mining import Mined, MiningSettings, as_it_is, count_clips, mine
 from cia_bench.progress import Progress, silent
-from cia_bench.sources import SYNTHETIC, read_actions
-from cia_bench.tables import CANDIDATES, CLIPS, COUNTS, GROUPS, Table
+from cia_bench.review.journal import (
+    DECISIONS,
+    SHIPPED,
+    Decisions,
+    decide,
+    dropped_clips,
+    read_journal,
+    read_shipped,
+)
+from cia_bench.sources import SYNTHETIC, load_source, read_actions, source_name
+from cia_bench.splits import StrictSplit, balance, strict_split
+from cia_bench.tables import CANDIDATES, CLIPS, COUNTS, GROUPS, SPLITS, Table
 
-PROFILES = ("paper",)
+logger = logging.getLogger(__name__)
+
+PROFILES = ("paper", "extended")
 RECORD = "build.json"
 RECORD_FIELDS = {"source": str, "settings": dict, "fingerprint": str, "groups": int, "clips": int}
+
+
+@dataclass(frozen=True)
+class BuildSettings:
+    """What a build keeps of a source's actions."""
+
+    profile: str | None = None  # one of PROFILES; None: paper for a source with published groups, else extended
+    min_train_clips: int = MiningSettings.min_train_clips
+    min_validation_clips: int = MiningSettings.min_validation_clips
+    min_phrase_clips: int = MiningSettings.min_phrase_clips
+    balance: bool = False  # draw equally many clips of both labels in each group and split
+    seed: int = 0  # of the strict split and of balance
+    skip_bad_rows: bool = False  # leave out and list broken rows rather than refuse the file
+
+    def __post_init__(self):
+        if self.profile not in (None, *PROFILES):
+            raise ConfigError(f"unknown profile {self.profile!r}; choose from {', '.join(PROFILES)}")
+        if self.seed < 0:
+            raise ConfigError(f"seed is {self.seed}; it can't be negative")
+        self.mining()
+
+    def mining(self) -> MiningSettings:
+        return MiningSettings(self.min_train_clips, self.min_validation_clips, self.min_phrase_clips)
+
+    def for_source(self, source: str, is_published: bool) -> "BuildSettings":
+        """The settings with the profile that is meant for a source."""
+        if self.profile == "paper" and not is_published:
+            raise ConfigError(f"no group of {source} is published; build it with --profile extended")
+        return replace(self, profile=self.profile or ("paper" if is_published else "extended"))
 
 
 @dataclass(frozen=True)
@@ -55,28 +98,137 @@ def fingerprint_of(tables: list[tuple[Table, pd.DataFrame]]) -> str:
     return digest.hexdigest()
 
 
-def build(source: str, annotations: Path, out: Path, profile: str = "paper") -> dict:
+def build(
+    source: str,
+    annotations: Path,
+    out: Path,
+    settings: BuildSettings | None = None,
+    verdicts: Path | None = None,
+) -> dict:
     """Mine `source` from its annotation files and write OUT/<source>; return the record that build.json holds.
 
     The paper profile keeps the published groups that have clips of both labels in both splits; the others are listed
-    in the record under `left_out`.
+    in the record under `left_out`. The extended profile keeps the candidates whose verdicts come to accept: those that
+    ship, and over them `verdicts`, by default OUT/verdicts/<source>.jsonl if there is one. An accept that was given on
+    text alone does not count for a group that a hazard marks.
 
-    Raises ConfigError for an unknown source or profile, AnnotationError for what is wrong in the files, BuildError if
-    OUT/<source> holds another build, WriteError if it can't be written.
+    Raises ConfigError for an unknown source or setting, AnnotationError for what is wrong in the files, JournalError
+    for a broken journal, BuildError if OUT/<source> holds a build of other files, WriteError if it can't be written.
     """
-    if profile not in PROFILES:
-        raise ConfigError(f"unknown profile {profile!r}; choose from {', '.join(PROFILES)}")
-    actions = read_actions(source, annotations)
-    mined = mine(source, actions.frame, published_rows(source))
-    data = _complete_groups(mined, status="published")
-    if not len(data.groups):
-        raise BuildError(f"{annotations}: no published group of {source} has clips of both labels in both splits")
-    lexicon = hashlib.sha256(read_lexicon_text(PUBLISHED_LIST).encode()).hexdigest()
-    inputs = [*actions.inputs, {"name": f"verb_pairs/{PUBLISHED_LIST}", "sha256": lexicon}]
-    record = _record(source, {"profile": profile}, mined, data, inputs, actions.merged)
-    _refuse_other_build(out / source, record)
-    _write(out / source, record, mined.candidates, data)
-    return record
+    module = load_source(source)
+    name = source_name(source)
+    published = published_groups(name)
+    settings = (settings or BuildSettings()).for_source(name, bool(published))
+    actions = read_actions(source, annotations, settings.skip_bad_rows)
+    mined = mine(
+        name,
+        actions.frame,
+        published,
+        settings=settings.mining(),
+        split_label=getattr(module, "phrase", as_it_is),
+        free_nouns=getattr(module, "FREE_NOUNS", False),
+    )
+    inputs = [*actions.inputs, *_lexicon_inputs()]
+    if settings.profile == "paper":
+        choice = _published_choice(mined)
+        if not len(choice.groups):
+            raise BuildError(f"{annotations}: no published group of {name} has clips of both labels in both splits")
+    else:
+        choice, journals = _accepted_choice(name, mined, verdicts or out / "verdicts" / f"{name}.jsonl", verdicts)
+        inputs += journals
+    told = {
+        "candidates": {"all": len(mined.candidates), "ready": int(mined.candidates.ready.sum())},
+        "merged_intervals": sorted(set(actions.merged) & set(choice.clips.clip_id)),
+        "skipped_rows": actions.skipped,
+    }
+    return write_build(name, out, settings, choice, mined.candidates, inputs, told)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The groups and clips that a profile keeps, and what is to be told of the others."""
+
+    groups: pd.DataFrame  # columns of tables.GROUPS, and perhaps more
+    clips: pd.DataFrame  # columns of tables.CLIPS but strict_split
+    told: dict  # for the record
+
+
+def _published_choice(mined: Mined) -> Choice:
+    groups = mined.candidates[mined.candidates.published_id.notna()]
+    complete = (groups[list(COUNTS)] > 0).all(axis="columns")
+    kept = groups[complete]
+    told = {
+        "left_out": [_why_left_out(row) for row in groups[~complete].itertuples()],
+        "contradictory": _listed(mined.contradictory, kept.group_id),
+    }
+    return Choice(kept.assign(status="published"), mined.clips(kept.group_id), told)
+
+
+def _listed(contradictory: pd.DataFrame, group_ids: pd.Series) -> list[dict]:
+    return contradictory[contradictory.group_id.isin(group_ids)].to_dict("records")
+
+
+def _accepted_choice(source: str, mined: Mined, own: Path, given: Path | None) -> tuple[Choice, list[dict]]:
+    """The candidates that the journals accept; also the journals as inputs."""
+    shipped, shipped_sha256 = read_shipped(source)
+    ours = read_journal(own) if given or own.exists() else []
+    inputs = [{"name": f"annotations/{source}.jsonl", "sha256": shipped_sha256}] if shipped_sha256 else []
+    inputs += [{"name": f"verdicts/{own.name}", "sha256": sha256_of(own)}] if given or own.exists() else []
+    candidates = mined.candidates
+    dropped = dropped_clips([*shipped, *ours])
+    with_drops = mined.clips(pd.Series([group_id for group_id, _ in dropped], dtype="str"))
+    decisions = decide(candidates, with_drops, shipped, ours)
+    status = candidates.group_id.map({group_id: decision.status for group_id, decision in decisions.groups.items()})
+    on_text = candidates.group_id.map({key: decision.basis == "text" for key, decision in decisions.groups.items()})
+    marked = (status == "accept") & on_text.astype(bool) & (candidates.hazards.str.len() > 0)
+    groups = candidates[(status == "accept") & ~marked]
+    clips = _without_drops(_without_contradictory(mined, groups), decisions)
+    groups, clips = _swapped(groups, clips, [key for key, decision in decisions.groups.items() if decision.swap])
+    groups = groups.assign(**_counts(clips, groups.group_id))
+    complete = (groups[list(COUNTS)] > 0).all(axis="columns")
+    kept = groups[complete]
+    told = {
+        "left_out": [_why_left_out(row) for row in groups[~complete].itertuples()],
+        "held_back": [
+            {"group_id": row.group_id, "reason": f"accepted on text, but marked by {', '.join(row.hazards)}"}
+            for row in candidates[marked].itertuples()
+        ],
+        "contradictory": _listed(mined.contradictory, kept.group_id),
+        "verdicts": {name: int((status == name).sum()) for name in (*DECISIONS, "conflict", "none")},
+        "conflicts": candidates.group_id[status == "conflict"].tolist(),
+        "stale": sorted({verdict.group_id for verdict in decisions.stale}),
+        "unknown": sorted({verdict.group_id for verdict in decisions.unknown if verdict.reviewer != SHIPPED}),
+    }
+    return Choice(kept.assign(status="accepted"), clips[clips.group_id.isin(kept.group_id)], told), inputs
+
+
+def _without_contradictory(mined: Mined, groups: pd.DataFrame) -> pd.DataFrame:
+    """The clips of the groups, but for those narrated under both labels."""
+    keys = ["group_id", "clip_id"]
+    clips = mined.clips(groups.group_id)
+    return clips[~_keys(clips).isin(_keys(mined.contradictory[keys]))]
+
+
+def _keys(frame: pd.DataFrame) -> pd.MultiIndex:
+    return pd.MultiIndex.from_frame(frame[["group_id", "clip_id"]])
+
+
+def _without_drops(clips: pd.DataFrame, decisions: Decisions) -> pd.DataFrame:
+    dropped = [(key, clip_id) for key, decision in decisions.groups.items() for clip_id in decision.dropped]
+    return clips[~_keys(clips).isin(pd.MultiIndex.from_tuples(dropped))] if dropped else clips
+
+
+def _swapped(groups: pd.DataFrame, clips: pd.DataFrame, ids: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The tables with the labels of some groups turned round."""
+    turned = groups.group_id.isin(ids)
+    forward = groups.forward.where(~turned, groups.reverse)
+    groups = groups.assign(reverse=groups.reverse.where(~turned, groups.forward), forward=forward)
+    label = clips.label.where(~clips.group_id.isin(ids), 1 - clips.label).astype(np.int8)
+    return groups, clips.assign(label=label)
+
+
+def _counts(clips: pd.DataFrame, group_ids: pd.Series) -> dict[str, list[int]]:
+    return count_clips(clips.group_id, clips.split, clips.label, group_ids)
 
 
 def build_synthetic(out: Path, size: str = "small", seed: int = 0, progress: Progress = silent) -> dict:
@@ -85,31 +237,61 @@ def build_synthetic(out: Path, size: str = "small", seed: int = 0, progress: Pro
     Raises ConfigError for an unknown size or a negative seed, BuildError if OUT/synthetic holds another build,
     WriteError if it can't be written.
     """
-    from cia_bench.sources.synthetic import lexicon_rows, plan, planned_actions
+    from cia_bench.sources.synthetic import plan, planned_actions, planned_groups
     from cia_bench.sources.synthetic.videos import render_videos, renderer
 
     folder = out / SYNTHETIC
     clips = plan(size, seed)
-    mined = mine(SYNTHETIC, planned_actions(clips), lexicon_rows())
-    data = _complete_groups(mined, status="rendered")
-    record = _record(SYNTHETIC, {"size": size, "seed": seed}, mined, data, inputs=[], merged=[])
-    record["versions"] = versions("av", "pillow")
+    mined = mine(SYNTHETIC, planned_actions(clips), planned_groups(), Lexicon([]))
+    candidates = mined.candidates.assign(lexicon_row="synthetic:" + mined.candidates.published_id, published_id=None)
+    choice = Choice(candidates.assign(status="rendered"), mined.clips(candidates.group_id), {})
+    data = _data(choice, strict_split(choice.clips, SYNTHETIC, seed))
+    record = {
+        **_record(SYNTHETIC, {"size": size, "seed": seed}, data, choice.told, []),
+        "versions": versions("av", "pillow"),
+    }
     _refuse_other_build(folder, record)
     render_videos(clips, folder / "videos", renderer(), progress)
-    _write(folder, record, mined.candidates, data)
+    _write(folder, record, candidates, data)
     return record
 
 
-def _complete_groups(mined: Mined, status: str) -> Data:
-    """The groups that have clips of both labels in both splits, with their clips."""
-    complete = (mined.candidates[list(COUNTS)] > 0).all(axis="columns")
-    groups = mined.candidates[complete].assign(status=status).drop(columns=["lexicon_row", "hazards"])
-    return Data(groups, mined.clips[mined.clips.group_id.isin(groups.group_id)])
+def write_build(
+    source: str,
+    out: Path,
+    settings: BuildSettings,
+    choice: Choice,
+    candidates: pd.DataFrame,
+    inputs: list[dict],
+    told: dict,
+) -> dict:
+    """Balance and split strictly what was chosen, write it to OUT/<source>, and return the record of it.
+
+    `told` goes into the record. Raises BuildError if OUT/<source> holds a build of other files, WriteError if it can't
+    be written.
+    """
+    if settings.balance:
+        clips = balance(choice.clips, source, settings.seed)
+        choice = Choice(choice.groups.assign(**_counts(clips, choice.groups.group_id)), clips, choice.told)
+    strict = strict_split(choice.clips, source, settings.seed)
+    data = _data(choice, strict)
+    about_split = {
+        "kept_apart": strict.kept_apart,
+        "validation_rows": int((strict.splits == SPLITS[1]).sum()),
+        "groups_without_a_label": strict.groups_without_a_label,
+    }
+    record = _record(source, asdict(settings), data, {**choice.told, **told, "strict_split": about_split}, inputs)
+    _refuse_other_build(out / source, record)
+    _write(out / source, record, candidates, data)
+    return record
 
 
-def _record(source: str, settings: dict, mined: Mined, data: Data, inputs: list[dict], merged: list[str]) -> dict:
-    left_out = mined.candidates[~mined.candidates.group_id.isin(data.groups.group_id)]
-    contradictory = mined.contradictory[mined.contradictory.group_id.isin(data.groups.group_id)]
+def _data(choice: Choice, strict: StrictSplit) -> Data:
+    groups = choice.groups[[*GROUPS.schema.names]]
+    return Data(groups, choice.clips.assign(strict_split=strict.splits))
+
+
+def _record(source: str, settings: dict, data: Data, told: dict, inputs: list[dict]) -> dict:
     return {
         "source": source,
         "settings": settings,
@@ -117,11 +299,15 @@ def _record(source: str, settings: dict, mined: Mined, data: Data, inputs: list[
         "groups": len(data.groups),
         "clips": int(data.clips.clip_id.nunique()),
         "inputs": inputs,
-        "left_out": [_why_left_out(row) for row in left_out.itertuples()],
-        "contradictory": contradictory.to_dict("records"),
-        "merged_intervals": sorted(set(merged) & set(data.clips.clip_id)),
+        **told,
         "versions": versions(),
     }
+
+
+def _lexicon_inputs() -> list[dict]:
+    names = (PUBLISHED_LIST, PAIRS, WORDNET, NOUNS)
+    digests = {name: hashlib.sha256(read_lexicon_text(name).encode()).hexdigest() for name in names}
+    return [{"name": f"verb_pairs/{name}", "sha256": digest} for name, digest in digests.items()]
 
 
 def _why_left_out(candidate) -> dict:
@@ -139,15 +325,33 @@ def versions(*more: str) -> dict[str, str]:
 
 
 def _refuse_other_build(folder: Path, record: dict) -> None:
+    """Raise BuildError if the folder holds a build that the same files would not make again."""
     if not (folder / RECORD).exists():
         return
     old = read_record(folder)
-    if (old["fingerprint"], old["settings"]) != (record["fingerprint"], record["settings"]):
-        made = ", ".join(f"{name} {value}" for name, value in old["settings"].items())
+    if (old["fingerprint"], old["settings"]) == (record["fingerprint"], record["settings"]):
+        return
+    files = _owners_files(record)
+    if not files or _owners_files(old) != files:
         raise BuildError(
-            f"{folder} holds another build ({made}, {old['groups']} groups, fingerprint {old['fingerprint'][:12]}); "
-            "delete it or choose another --out"
+            f"{folder} holds another build ({settings_in_words(old)}, {old['groups']} groups, fingerprint "
+            f"{old['fingerprint'][:12]}); delete it or choose another --out"
         )
+    logger.warning("%s: replaces the build with %s, which the same files make again", folder, settings_in_words(old))
+
+
+def _owners_files(record: dict) -> list:
+    """The annotation files that a build was made from: its inputs that are not ours."""
+    return [entry for entry in record.get("inputs", []) if "/" not in entry["name"]]
+
+
+def settings_in_words(record: dict) -> str:
+    """The settings of a build that are not the defaults."""
+    defaults = asdict(BuildSettings())
+    changed = {name: value for name, value in record["settings"].items() if value != defaults.get(name)}
+    if record["source"] == SYNTHETIC:
+        changed = record["settings"]
+    return ", ".join(f"{name} {value}" for name, value in changed.items())
 
 
 def _write(folder: Path, record: dict, candidates: pd.DataFrame, data: Data) -> None:

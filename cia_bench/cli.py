@@ -4,7 +4,6 @@ Stages are imported inside their command, so that `cia --help` stays light.
 """
 
 import logging
-import os
 from pathlib import Path
 
 import click
@@ -25,7 +24,7 @@ class OneLineErrors(click.Group):
             raise click.ClickException(printable(f"no permission to read or write {error.filename}")) from error
 
 
-FOLDER = click.Path(path_type=Path)
+FOLDER = FILE = click.Path(path_type=Path)
 
 data_option = click.option(
     "--data", type=FOLDER, default=Path("cia-data"), show_default=True, help="Folder of a build."
@@ -48,6 +47,14 @@ device_option = click.option(
 )
 
 
+cache_option = click.option(
+    "--cache", type=FOLDER, help="Where downloads are kept; default $CIA_CACHE, else this system's place for caches."
+)
+skip_option = click.option(
+    "--skip-bad-rows", is_flag=True, default=None, help="Leave out and list broken annotation rows, not refuse them."
+)
+
+
 def _weights(pairs: tuple[str, ...]) -> dict[str, str]:
     """The pairs M=DIR by M."""
     for pair in pairs:
@@ -65,64 +72,126 @@ def main(verbose: bool) -> None:
 
 
 @main.command()
-@click.option("--source", required=True, help="epic, from its annotation files; or synthetic, rendered.")
+@click.option(
+    "--source",
+    "sources",
+    multiple=True,
+    required=True,
+    help="ssv2, epic or charades, from annotation files; synthetic, rendered; or a module like my_sources.kitchen; may "
+    "be repeated.",
+)
 @click.option(
     "--annotations",
     type=FOLDER,
-    help="Folder of the owner's annotation files; default $CIA_ANNOTATIONS/<source>.",
+    help="Folder of the owner's annotation files, or of a folder a source; default $CIA_ANNOTATIONS/<source>, else the "
+    "cache, into which epic's and charades' are downloaded.",
+)
+@click.option(
+    "--published", type=FOLDER, help="Folder of the published CSVs, to import them instead of mining annotations."
 )
 @click.option("--out", type=FOLDER, default=Path("cia-data"), show_default=True, help="Data folder to write.")
-@click.option("--profile", default="paper", show_default=True, help="Which groups to keep: paper, the published ones.")
+@click.option(
+    "--profile",
+    help="Which groups to keep: paper, the published ones (the default for their sources); or extended, "
+    "those that verdicts accept.",
+)
+@click.option("--verdicts", type=FILE, help="Your journal, for extended; default OUT/verdicts/<source>.jsonl.")
+@click.option("--min-train-clips", type=int, help="Training clips of each action that make a candidate; default 5.")
+@click.option("--min-validation-clips", type=int, help="Validation clips of each action that do; default 2.")
+@click.option(
+    "--min-phrase-clips",
+    type=int,
+    help="Of ssv2: training clips of each action with an object phrase, for it to join a group; default 10.",
+)
+@click.option("--balance", is_flag=True, default=None, help="Draw as many clips of each label, by group and split.")
 @click.option("--size", help="Of synthetic: tiny, small (the default) or medium.")
-@click.option("--seed", type=int, help="Of synthetic: which of its draws to render; default 0.")
-def build(source: str, annotations: Path | None, out: Path, profile: str, size: str | None, seed: int | None) -> None:
-    """Build the chiral groups of a source."""
+@click.option("--seed", type=int, help="Of the strict split, of --balance, and of what synthetic renders; default 0.")
+@cache_option
+@skip_option
+def build(sources: tuple[str, ...], annotations, published, out: Path, verdicts, size, cache, **settings) -> None:
+    """Build the chiral groups of sources."""
+    from cia_bench.build import BuildSettings
     from cia_bench.build import build as build_source
+    from cia_bench.progress import shown
+    from cia_bench.published import build_published
+    from cia_bench.sources import SYNTHETIC, load_source, source_name
+    from cia_bench.sources.places import annotation_folder
+
+    given = {name: value for name, value in settings.items() if value is not None}
+    if annotations is not None and published is not None:
+        raise ConfigError("give --annotations or --published, not both")
+    for source in sources:
+        place = annotations or published
+        place = place / source_name(source) if place is not None and len(sources) > 1 else place
+        if source == SYNTHETIC:
+            _build_synthetic(out, size, place, verdicts, given)
+            continue
+        if size is not None:
+            load_source(source)  # an unknown one is to be told first
+            raise ConfigError(f"--size is for --source synthetic, not {source}")
+        chosen = BuildSettings(**given)
+        if published is not None:
+            record = build_published(source, place, out, chosen)
+        else:
+            place = place or annotation_folder(source, cache, shown, _tell)
+            record = build_source(source, place, out, chosen, verdicts)
+        _echo_build(record, out)
+
+
+def _build_synthetic(out: Path, size: str | None, place: Path | None, verdicts: Path | None, given: dict) -> None:
     from cia_bench.build import build_synthetic
     from cia_bench.progress import shown
-    from cia_bench.sources import SYNTHETIC, load_source
 
-    if source == SYNTHETIC:
-        if annotations is not None:
-            raise ConfigError("--annotations is for sources with annotation files; synthetic has none")
-        if profile != "paper":
-            raise ConfigError(f"--profile {profile} is for sources with annotation files; synthetic has one profile")
-        record = build_synthetic(out, "small" if size is None else size, seed or 0, shown)
-    else:
-        if size is not None or seed is not None:
-            load_source(source)  # an unknown one is to be told first
-            raise ConfigError(f"--size and --seed are for --source synthetic, not {source}")
-        record = build_source(source, annotations or _annotation_folder(source), out, profile)
-    made = ", ".join(f"{name} {value}" for name, value in record["settings"].items())
-    click.echo(f"{source}, {made}: {record['groups']} groups, {record['clips']:,} clips")
-    _echo_some("left out", [f"{group['group_id']} ({group['reason']})" for group in record["left_out"]])
-    _echo_some("under both labels, kept with the first", [clip["clip_id"] for clip in record["contradictory"]])
-    if record["merged_intervals"]:
+    if place is not None or verdicts is not None or set(given) - {"seed"}:
+        raise ConfigError("of the options of build, synthetic has --out, --size and --seed; it has no annotation files")
+    _echo_build(build_synthetic(out, "small" if size is None else size, given.get("seed", 0), shown), out)
+
+
+def _tell(line: str) -> None:
+    click.echo(printable(line), err=True)
+
+
+def _echo_build(record: dict, out: Path) -> None:
+    """What a build's record says, in a few lines."""
+    from cia_bench.build import settings_in_words
+
+    source = record["source"]
+    click.echo(f"{source}, {settings_in_words(record)}: {record['groups']} groups, {record['clips']:,} clips")
+    if "candidates" in record:
+        all_of_them, ready = record["candidates"]["all"], record["candidates"]["ready"]
+        click.echo(f"candidates: {all_of_them:,}, of which {ready:,} ready for review")
+    if "verdicts" in record:
+        counts = {("undecided" if name == "none" else name): count for name, count in record["verdicts"].items()}
+        click.echo(f"verdicts on them: {', '.join(f'{count:,} {name}' for name, count in counts.items())}")
+    _echo_some("left out", [f"{group['group_id']} ({group['reason']})" for group in record.get("left_out", [])])
+    _echo_some("held back", [f"{group['group_id']} ({group['reason']})" for group in record.get("held_back", [])])
+    _echo_some("left out, its verdicts conflict", record.get("conflicts", []))
+    _echo_some("not applied, its verdict is stale", record.get("stale", []))
+    _echo_some("not applied, no such candidate", record.get("unknown", []))
+    fate = "left out" if "verdicts" in record else "kept with the first"
+    _echo_some(f"under both labels, {fate}", [clip["clip_id"] for clip in record.get("contradictory", [])])
+    if record.get("merged_intervals"):
         click.echo(
             f"clip ids with two intervals, kept with the first: {len(record['merged_intervals'])}, in build.json"
         )
-    click.echo(f"wrote {out / source}, fingerprint {record['fingerprint'][:12]}")
+    rows = [f"{row['file']} row {row['row']}: {row['reason']}" for row in record.get("skipped_rows", [])]
+    if rows:
+        click.echo(f"rows left out: {len(rows):,}")
+    _echo_some("row left out", rows)
+    if "strict_split" in record:
+        apart = record["strict_split"]["kept_apart"]
+        how = "as published, with no subject and no video in both" if apart == "as published" else f"by {apart}"
+        click.echo(f"strict split: {how}, {record['strict_split']['validation_rows']:,} validation rows")
+        _echo_some("strict split lacks a label in", record["strict_split"]["groups_without_a_label"])
+    click.echo(f"wrote {printable(str(out / source))}, fingerprint {record['fingerprint'][:12]}")
 
 
 def _echo_some(what: str, items: list[str], most: int = 3) -> None:
     """Print the first items, a line each, and how many more build.json lists."""
     for item in items[:most]:
-        click.echo(f"{what}: {item}")
+        click.echo(printable(f"{what}: {item}"))
     if len(items) > most:
         click.echo(f"{what}: {len(items) - most} more, in build.json")
-
-
-def _annotation_folder(source: str) -> Path:
-    from cia_bench.sources import load_source
-
-    where = load_source(source).WHERE
-    root = os.environ.get("CIA_ANNOTATIONS")
-    if not root:
-        raise ConfigError(
-            f"where are the annotation files of {source}? give --annotations DIR, or set CIA_ANNOTATIONS to a folder "
-            f"that holds them in {source}/; {where}"
-        )
-    return Path(root) / source
 
 
 @main.command()
@@ -141,6 +210,51 @@ def verify(data: Path) -> None:
         record = read_record(data / source)
         counts = f"{record['groups']} groups, {record['clips']:,} clips"
         click.echo(f"{printable(str(data / source))} is sound: {counts}, fingerprint {record['fingerprint'][:12]}")
+
+
+@main.command("diff")
+@click.argument("a", type=FOLDER)
+@click.argument("b", type=FOLDER)
+def diff_builds(a: Path, b: Path) -> None:
+    """Compare two data folders group by group: A against B."""
+    from cia_bench.build import read_data
+    from cia_bench.diff import diff
+
+    found = diff(read_data(a), read_data(b))
+    for of_source in found:
+        for line in of_source.lines(str(a), str(b)):
+            click.echo(printable(line))
+    same = all(of_source.is_same for of_source in found)
+    click.echo("the same groups, clips and labels" if same else "not the same")
+
+
+@main.command()
+@click.option("--source", "sources", multiple=True, help="Count in this source; default: all whose files are here.")
+@click.option("--annotations", type=FOLDER, help="Folder of the one source's annotation files; default as for build.")
+@click.option("--propose", is_flag=True, help="Show instead what WordNet and prefixes find and the hand list lacks.")
+@cache_option
+@skip_option
+def pairs(sources: tuple[str, ...], annotations: Path | None, propose: bool, cache, skip_bad_rows) -> None:
+    """List the verb pairs of the lexicon, and what they find in sources."""
+    from cia_bench.pairs import describe_lexicon, describe_pairs, describe_proposals
+    from cia_bench.progress import shown
+    from cia_bench.sources import SOURCES, read_actions
+    from cia_bench.sources.places import annotation_folder, local_folder
+
+    if annotations is not None and len(sources) != 1:
+        raise ConfigError("--annotations holds the files of one source; say which with one --source")
+    found = {source: annotations or annotation_folder(source, cache, shown, _tell) for source in sources}
+    if not sources:
+        places = {source: local_folder(source, cache) for source in sorted(SOURCES)}
+        found = {source: place for source, place in places.items() if place is not None}
+    if not found and propose:
+        raise ConfigError("in which source? give --source; no annotation files are in $CIA_ANNOTATIONS or the cache")
+    if not propose:
+        click.echo(describe_lexicon(), nl=False)
+    for source, place in found.items():
+        actions = read_actions(source, place, bool(skip_bad_rows)).frame
+        describe = describe_proposals if propose else describe_pairs
+        click.echo(describe(source, actions), nl=False)
 
 
 @main.command()

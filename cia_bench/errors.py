@@ -28,8 +28,16 @@ class AnnotationError(CiaError):
     """A source owner's annotation file is missing or not in its documented layout."""
 
 
+class DownloadError(CiaError):
+    """An owner's file can't be downloaded, or is not the one it should be."""
+
+
 class TableError(CiaError):
     """One of our own tables is missing, or its columns or rows are not as its schema says."""
+
+
+class JournalError(CiaError):
+    """A journal of verdicts can't be read, or has a line that is no verdict."""
 
 
 class BuildError(CiaError):

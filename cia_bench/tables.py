@@ -137,12 +137,21 @@ _HAZARDS = _required("hazards", pa.list_(pa.string()))  # machine-found reasons 
 
 GROUPS = Table(
     "groups",
-    pa.schema([*_GROUP_COLUMNS, _required("status", pa.string())]),  # why it was kept: "published"
+    # status: why it was kept: published, accepted, imported or rendered
+    pa.schema([*_GROUP_COLUMNS, _required("status", pa.string())]),
     key=("group_id",),
 )
 CANDIDATES = Table(
     "candidates",
-    pa.schema([*_GROUP_COLUMNS, _required("lexicon_row", pa.string()), _HAZARDS]),  # lexicon_row: file:row id
+    pa.schema(
+        [
+            *_GROUP_COLUMNS,
+            _required("lexicon_row", pa.string()),  # file:row id, of what says that the phrases oppose
+            _HAZARDS,
+            _required("risk", pa.float64()),  # number of hazards of the group + share of clips with a hazard
+            _required("ready", pa.bool_()),  # nothing about its phrases keeps it out of the review
+        ]
+    ),
     key=("group_id",),
 )
 CLIPS = Table(
@@ -159,7 +168,8 @@ CLIPS = Table(
             _required("verb", pa.string()),
             _required("noun", pa.string()),
             _required("text", pa.string()),  # the owner's caption or narration
-            _required("split", pa.string()),  # train or validation
+            _required("split", pa.string()),  # train or validation, as published
+            _required("strict_split", pa.string()),  # the same with no subject and no video in both
             pa.field("subject", pa.string()),  # the person who acts, where the source tells
             _HAZARDS,
         ]

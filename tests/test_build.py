@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from conftest import SAMPLE, snapshot
 
-from cia_bench.build import Data, build, read_data
+from cia_bench.build import BuildSettings, Data, build, read_data
 from cia_bench.errors import BuildError, ConfigError, WriteError
 from cia_bench.files import sha256_of
-from cia_bench.lexicon import published_rows
+from cia_bench.lexicon import published_groups
 from cia_bench.tables import CANDIDATES, CLIPS, GROUPS
 
 
@@ -18,7 +18,7 @@ def members_by_the_rule(folder, split: str) -> dict[str, dict[str, float]]:
     """For each published EPIC group its clip ids and labels, by the plainest reading of the published rule."""
     with (folder / "EPIC_100_noun_classes.csv").open() as file:
         nouns = {row["id"]: row["key"] for row in csv.DictReader(file)}
-    groups = {row.published_id: (row, {}) for row in published_rows("epic")}
+    groups = {row.published_id: (row, {}) for row in published_groups("epic")}
     with (folder / f"EPIC_100_{split}.csv").open() as file:
         rows = list(csv.DictReader(file))
     for row in rows:
@@ -28,7 +28,7 @@ def members_by_the_rule(folder, split: str) -> dict[str, dict[str, float]]:
             times.append(np.round(int(hours) * 3600 + int(minutes) * 60 + float(seconds), 1))
         clip_id = f"{row['participant_id']}/videos/{row['video_id']}_{times[0]!s}_{times[1]!s}"
         for published, members in groups.values():
-            if nouns[row["noun_class"]] == published.noun and row["verb"] in (published.forward, published.reverse):
+            if (nouns[row["noun_class"]],) == published.nouns and row["verb"] in (published.forward, published.reverse):
                 members.setdefault(clip_id, float(row["verb"] == published.forward))
     return {published_id: members for published_id, (_, members) in groups.items()}
 
@@ -53,7 +53,7 @@ def test_members_are_those_of_the_published_rule(split, shared_build):
 def test_the_real_files_give_the_published_groups(epic100, tmp_path):
     record = build("epic", epic100, tmp_path)
     data = read_data(tmp_path)
-    published = {row.published_id for row in published_rows("epic")}
+    published = {row.published_id for row in published_groups("epic")}
     assert published - set(data.groups.published_id) == {"d4d4a4c2"}
     assert [group["group_id"] for group in record["left_out"]] == ["epic/put-in-take-out/cup"]
     for split in ("train", "validation"):
@@ -71,13 +71,23 @@ def test_each_table_and_the_record_say_what_was_built(shared_build):
     record = json.loads((folder / "build.json").read_text())
     groups, clips = GROUPS.read(folder / "groups.parquet"), CLIPS.read(folder / "clips.parquet")
     candidates = CANDIDATES.read(folder / "candidates.parquet")
-    assert record["settings"] == {"profile": "paper"}
+    assert record["settings"] == {
+        "profile": "paper",
+        "min_train_clips": 5,
+        "min_validation_clips": 2,
+        "min_phrase_clips": 10,
+        "balance": False,
+        "seed": 0,
+        "skip_bad_rows": False,
+    }
     assert (record["groups"], record["clips"]) == (len(groups), clips.clip_id.nunique())
-    assert len(candidates) == 66 and set(groups.group_id) < set(candidates.group_id)
-    assert {row["name"]: row["sha256"] for row in record["inputs"][:3]} == {
+    assert candidates.published_id.notna().sum() == 66 and set(groups.group_id) < set(candidates.group_id)
+    assert record["candidates"] == {"all": len(candidates), "ready": int(candidates.ready.sum())}
+    assert {row["name"]: row["sha256"] for row in record["inputs"][:5]} == {
         path.name: sha256_of(path) for path in SAMPLE.iterdir()
     }
-    assert record["inputs"][3]["name"] == "verb_pairs/cia_v1_groups.csv"
+    names = ("cia_v1_groups.csv", "pairs.csv", "wordnet.csv", "nouns.csv")
+    assert [row["name"] for row in record["inputs"][5:]] == [f"verb_pairs/{name}" for name in names]
     assert record["left_out"][0]["reason"] == "no clip"
     assert {"group_id": "epic/put-in-take-out/cup", "reason": "no clip of take-out in train"} in record["left_out"]
     assert record["contradictory"] == [
@@ -113,8 +123,8 @@ def test_a_build_that_was_killed_before_its_record_is_made_again(data, shared_bu
 
 
 def test_a_wrong_profile_or_a_file_in_the_way_changes_nothing(tmp_path):
-    with pytest.raises(ConfigError, match="unknown profile 'papers'; choose from paper"):
-        build("epic", SAMPLE, tmp_path / "data", "papers")
+    with pytest.raises(ConfigError, match="unknown profile 'papers'; choose from paper, extended"):
+        build("epic", SAMPLE, tmp_path / "data", BuildSettings("papers"))
     (tmp_path / "data").write_text("mine")
     with pytest.raises(WriteError, match="can't write to .*data/epic"):
         build("epic", SAMPLE, tmp_path / "data")

@@ -47,7 +47,8 @@ def test_the_whole_way_with_every_option(tmp_path):
     build = run_cia(
         "build", "--source", "epic", "--annotations", SAMPLE, "--out", "data", "--profile", "paper", cwd=tmp_path
     )
-    assert build.stdout.startswith("epic, profile paper: 8 groups, 319 clips\nleft out: ")
+    assert build.stdout.startswith("epic, profile paper: 8 groups, 319 clips\ncandidates: 74, of which 74 ready")
+    assert "\nleft out: epic/" in build.stdout and "\nstrict split: by subject, " in build.stdout
     assert "under both labels, kept with the first: P03/videos/P03_01_159.0_160.5\n" in build.stdout
     assert re.search(r"wrote data/epic, fingerprint [0-9a-f]{12}\n$", build.stdout)
     verify = run_cia("verify", "--data", "data", cwd=tmp_path)

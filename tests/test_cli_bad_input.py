@@ -14,7 +14,10 @@ from cia_bench.tables import CLIPS, GROUPS
 def test_build_refuses_what_it_can_not_use(annotations, tmp_path):
     (annotations / "EPIC_100_noun_classes.csv").rename(tmp_path / "nouns.csv")
     cases = [
-        (("--source", "moon", "--annotations", annotations), "unknown source 'moon'; choose from epic"),
+        (
+            ("--source", "moon", "--annotations", annotations),
+            "unknown source 'moon'; choose from charades, epic, ssv2, synthetic",
+        ),
         (
             ("--source", "epic", "--annotations", tmp_path / "none"),
             "none does not exist; it should hold EPIC_100_train.csv",
@@ -22,16 +25,18 @@ def test_build_refuses_what_it_can_not_use(annotations, tmp_path):
         (("--source", "epic", "--annotations", annotations), "lacks EPIC_100_noun_classes.csv; get them from https://"),
         (
             ("--source", "epic", "--annotations", annotations, "--profile", "x"),
-            "unknown profile 'x'; choose from paper",
+            "unknown profile 'x'; choose from paper, extended",
         ),
     ]
     for arguments, message in cases:
         assert message in refusal("build", *arguments, "--out", "data", cwd=tmp_path)
-    without = {"CIA_ANNOTATIONS": ""}
+    without = {"CIA_ANNOTATIONS": "", "CIA_CACHE": str(tmp_path / "cache")}
     assert "give --annotations DIR, or set CIA_ANNOTATIONS" in refusal(
-        "build", "--source", "epic", cwd=tmp_path, **without
+        "build", "--source", "ssv2", cwd=tmp_path, **without
     )
-    assert "unknown source 'moon'; choose from epic" in refusal("build", "--source", "moon", cwd=tmp_path, **without)
+    assert "unknown source 'moon'; choose from charades, epic, ssv2, synthetic" in refusal(
+        "build", "--source", "moon", cwd=tmp_path, **without
+    )
     assert not (tmp_path / "data").exists() and not (tmp_path / "cia-data").exists()
 
 
@@ -119,7 +124,8 @@ def test_verify_says_all_that_is_wrong(data):
 
 NOBODY = """
 import os, sys
-import cia_bench.evaluation, encodings.idna, click.testing
+import cia_bench.published, cia_bench.sources.epic, cia_bench.sources.places
+import encodings.idna, importlib.readers, click.testing, platformdirs
 from cia_bench.cli import main
 if os.geteuid() == 0:
     os.setuid(65534)  # root may read everything

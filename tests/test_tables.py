@@ -43,12 +43,16 @@ CLIP = {
     "noun": "door",
     "text": "opens the door, slowly\n",
     "split": "train",
+    "strict_split": "validation",
     "subject": None,
     "hazards": ["short", "both verbs"],
 }
 ROWS = {
     "groups": (GROUPS, [{**GROUP, "status": "published"}]),
-    "candidates": (CANDIDATES, [{**GROUP, "lexicon_row": "list.csv:1", "hazards": []}]),
+    "candidates": (
+        CANDIDATES,
+        [{**GROUP, "lexicon_row": "list.csv:1", "hazards": [], "risk": 0.1 + 0.2, "ready": True}],
+    ),
     "clips": (CLIPS, [CLIP, {**CLIP, "clip_id": "b", "start_s": None, "stop_s": None, "subject": "P01"}]),
     "failures": (
         FAILURES,

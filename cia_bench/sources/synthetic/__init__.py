@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from cia_bench.errors import ConfigError
-from cia_bench.lexicon import LexiconRow
-from cia_bench.sources import ACTION_COLUMNS
+from cia_bench.lexicon import PublishedGroup
+from cia_bench.sources import ACTION_COLUMNS, OPTIONAL_COLUMNS
 from cia_bench.sources.synthetic.motions import MOTIONS
 from cia_bench.sources.synthetic.scenes import Scene, choose_size, draw_scene
 from cia_bench.tables import SPLITS
@@ -51,7 +51,7 @@ def plan(size: str, seed: int) -> list[PlannedClip]:
 
 
 def planned_actions(clips: list[PlannedClip]) -> pd.DataFrame:
-    """The clips as a source's actions (columns sources.ACTION_COLUMNS), each a whole file."""
+    """The clips as a source's actions (columns sources.ACTION_COLUMNS and OPTIONAL_COLUMNS), each a whole file."""
     rows = [
         {
             "clip_id": clip.video.rsplit(".", 1)[0],
@@ -66,12 +66,10 @@ def planned_actions(clips: list[PlannedClip]) -> pd.DataFrame:
         }
         for clip in clips
     ]
-    return pd.DataFrame(rows, columns=list(ACTION_COLUMNS)).astype({"start_s": float, "stop_s": float})
+    frame = pd.DataFrame(rows, columns=list(ACTION_COLUMNS)).astype({"start_s": float, "stop_s": float})
+    return frame.assign(**OPTIONAL_COLUMNS)
 
 
-def lexicon_rows() -> list[LexiconRow]:
-    """The verb pairs that the motions show."""
-    return [
-        LexiconRow(f"synthetic:{name}", motion.forward, motion.reverse, motion.noun, None)
-        for name, motion in MOTIONS.items()
-    ]
+def planned_groups() -> list[PublishedGroup]:
+    """The groups that the motions show, each under the motion's name."""
+    return [PublishedGroup(name, motion.forward, motion.reverse, (motion.noun,)) for name, motion in MOTIONS.items()]

@@ -1,0 +1,1 @@
+"""Human verdicts on candidates: the journal that keeps them."""

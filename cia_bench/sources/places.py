@@ -1,0 +1,55 @@
+"""Find a source's annotation files: where the user says, in $CIA_ANNOTATIONS, in the cache, or fetched into it."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from cia_bench.download import cache_folder, fetch
+from cia_bench.errors import ConfigError, DownloadError
+from cia_bench.progress import Progress, silent
+from cia_bench.sources import load_source, source_name
+
+
+def annotation_folder(
+    source: str,
+    cache: Path | None = None,
+    progress: Progress = silent,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Path:
+    """The folder $CIA_ANNOTATIONS/<source> if there is one, else CACHE/<source>, after fetching what it lacks.
+
+    Only sources whose owner allows it are fetched; `tell` gets the licence and the citation then, a line each.
+
+    Raises ConfigError that says which files to get and where to put them; DownloadError if they can't be fetched.
+    """
+    module, name = load_source(source), source_name(source)
+    here = local_folder(source, cache)
+    release = getattr(module, "RELEASE", None)
+    if here is not None and (release is None or here != cache_folder(cache) / name):
+        return here
+    if release is None:
+        files = ", ".join(names if isinstance(names, str) else names[0] for names in module.FILES)
+        raise ConfigError(
+            f"the annotation files of {name} are not here: {files}; {module.WHERE}; then give --annotations DIR, or "
+            f"set CIA_ANNOTATIONS to a folder that holds them in {name}/, or put them into {cache_folder(cache) / name}"
+        )
+    folder = cache_folder(cache) / name
+    try:
+        fetched = fetch(release.downloads, folder, progress)
+    except DownloadError as error:
+        raise DownloadError(
+            f"{error}; or get the files yourself ({module.WHERE}) and give --annotations DIR"
+        ) from error
+    if fetched:
+        tell(f"fetched {', '.join(fetched)} into {folder}")
+        tell(f"licence: {release.licence}")
+        tell(f"to cite: {release.citation}")
+    return folder
+
+
+def local_folder(source: str, cache: Path | None = None) -> Path | None:
+    """$CIA_ANNOTATIONS/<source>, else CACHE/<source>, whichever there is."""
+    name = source_name(source)
+    root = os.environ.get("CIA_ANNOTATIONS")
+    places = [*([Path(root) / name] if root else []), cache_folder(cache) / name]
+    return next((place for place in places if place.is_dir()), None)
