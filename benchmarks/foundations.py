@@ -35,7 +35,8 @@ def make_data(generator: np.random.Generator) -> tuple[Data, pd.DataFrame]:
     clips["split"] = np.where(generator.random(len(clips)) < 0.7, "train", "validation")
     clips["subject"] = clips.clip_id.str[:3]
     clips = clips.assign(source="epic", video=clips.clip_id + ".MP4", start_s=0.0, stop_s=1.0)
-    clips = clips.assign(verb="x", noun="x", text="x", hazards=[[]] * len(clips))[CLIPS.schema.names]
+    clips = clips.assign(verb="x", noun="x", text="x", hazards=[[]] * len(clips))
+    clips = clips.assign(strict_split=clips.split)[CLIPS.schema.names]
     groups = pd.DataFrame({"group_id": clips.group_id.unique()})
     groups = groups.assign(
         source="epic", forward="open", reverse="close", noun="x", published_id=None, status="published"

@@ -4,17 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import REPOSITORY, SAMPLE, run_cia
+from conftest import REPOSITORY, SAMPLE, refusal, run_cia
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 
 
-def epic_session() -> str:
-    return re.search(r"^```sh epic\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)[1]
-
-
-def shown_output() -> str:
-    return re.search(r"^```text\n(epic, .*?)^```$", README, re.DOTALL | re.MULTILINE)[1]
+def block(name: str) -> str:
+    """What stands in the README's first code block that opens with these words."""
+    return re.search(rf"^```{name}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)[1]
 
 
 def run_session(session: str, folder, annotations) -> str:
@@ -32,25 +29,25 @@ def run_session(session: str, folder, annotations) -> str:
 
 
 def test_the_readmes_session_runs_on_the_sample(tmp_path):
-    output = run_session(epic_session(), tmp_path, SAMPLE)
+    output = run_session(block("sh epic"), tmp_path, SAMPLE)
     assert re.search(r"planted +│ +│ +769 │ +100.0 ", output)
     assert re.search(r"random +│ +│ +768 │ +51.2 ", output)
 
 
 def test_the_readmes_output_is_what_the_session_prints_on_the_real_files(epic100, tmp_path):
-    assert run_session(epic_session(), tmp_path, epic100) == shown_output()
+    assert run_session(block("sh epic"), tmp_path, epic100) == block("text")
 
 
 def test_the_readmes_python_runs(tmp_path):
-    run_session(epic_session(), tmp_path, SAMPLE)
-    code = re.search(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)[1]
+    run_session(block("sh epic"), tmp_path, SAMPLE)
+    code = block("python")
     run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "random (768 numbers), paper protocol" in run.stdout and "epic/" in run.stdout
 
 
 def test_the_readme_lists_every_command_and_option():
     commands = re.findall(r"^  ([a-z]+)  ", run_cia("--help").stdout, re.MULTILINE)
-    assert len(commands) == 7
+    assert len(commands) == 9
     for command in commands:
         lines = [line.split(" | ")[0] for line in README.splitlines() if line.startswith(f"| `cia {command} ")]
         options = set(re.findall(r"^  (--[a-z-]+)", run_cia(command, "--help").stdout, re.MULTILINE))
@@ -58,8 +55,7 @@ def test_the_readme_lists_every_command_and_option():
 
 
 def test_the_readmes_model_is_at_most_ten_lines_and_is_scored_by_the_readmes_command(demo, tmp_path):
-    code = re.search(r"^```python model\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)[1]
-    command = re.search(r"^```sh model\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)[1]
+    code, command = block("python model"), block("sh model")
     assert len(code.strip().splitlines()) <= 10
     (tmp_path / "my_models").mkdir()
     (tmp_path / "my_models" / "colour.py").write_text(code)
@@ -68,3 +64,34 @@ def test_the_readmes_model_is_at_most_ten_lines_and_is_scored_by_the_readmes_com
     assert run.returncode == 0, run.stderr
     assert "my_models.colour:Colour: 280 new embeddings" in run.stdout
     assert "my_models.colour:Colour:concat (48 numbers), paper protocol" in run.stdout
+
+
+def test_the_readmes_extended_build_prints_what_it_shows_on_the_real_files(epic100, tmp_path):
+    command, output = block("text extended").removeprefix("$ ").split("\n", 1)
+    assert run_session(command, tmp_path, epic100) == output
+
+
+def test_the_readmes_source_is_at_most_thirty_lines_and_is_built_by_the_readmes_command(tmp_path):
+    code, command = block("python source"), block("sh source")
+    assert len(code.strip().splitlines()) <= 30
+    (tmp_path / "my_sources").mkdir()
+    (tmp_path / "my_sources" / "kitchen.py").write_text(code)
+    (tmp_path / "kitchen").mkdir()
+    rows = [
+        f"{split}-{cook},{start}.5,{start + 4},{verb},fridge,{split},{split}{cook}"
+        for split, cooks in (("train", 6), ("validation", 3))
+        for cook in range(cooks)
+        for verb, start in (("open", 10), ("close", 20))
+    ]
+    table = tmp_path / "kitchen" / "actions.csv"
+    table.write_text(
+        "\n".join(["video,start,stop,verb,noun,split,cook", *rows, "x,later,4,open,fridge,train,y"]) + "\n"
+    )
+    message = refusal(*command.split()[1:], cwd=tmp_path)
+    assert "kitchen/actions.csv row 20: 'later' to '4' is no interval in seconds" in message
+    run = run_cia(*command.split()[1:], "--skip-bad-rows", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert "kitchen, profile extended, skip_bad_rows True: 0 groups" in run.stdout
+    assert "candidates: 1, of which 1 ready for review" in run.stdout
+    assert "row left out: actions.csv row 20: 'later' to '4' is no interval in seconds" in run.stdout
+    assert (tmp_path / "cia-data" / "kitchen" / "candidates.parquet").exists()
