@@ -34,7 +34,7 @@ TIME = r"[0-9]{1,6}(?:\.[0-9]+)?"  # of seconds
 ACTIONS = rf"(?:c[0-9]{{3}} {TIME} {TIME})(?:;c[0-9]{{3}} {TIME} {TIME})*"
 NOBODY_ELSE = "someone"  # the noun of a class that names no object
 OBJECT = re.compile(
-    r"(?P<verb>[^ ]+(?: (?:on|off|up|at|in|with|through|onto|outside of|for and grabbing))*"
+    r"(?P<verb>[^ ]+(?: (?:on|off|up|at|in|with|through|onto|outside of|for and grabbing|from(?= a )))*"
     r"(?: something(?:/[^ ]+)* (?:on|in|with|from|of|into))?)"
     r" (?:(?:a|an|the|some|their) )?(?P<noun>(?!(?:a|from|to|up|somewhere)(?: |$))[^ ]+)(?P<rest>.*)"
 )
