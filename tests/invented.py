@@ -1,4 +1,4 @@
-"""Annotation files of invented rows in exactly the layouts of Something-Something v2 and Charades, for tests and benchmarks."""
+"""Annotation files of invented rows in exactly the layouts of Something-Something v2 and Charades."""
 
 import csv
 import json
