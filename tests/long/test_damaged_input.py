@@ -3,13 +3,17 @@
 import json
 import random
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import test_fuzz_annotations as fuzz
 from conftest import SAMPLE
+from hypothesis import given, settings
+from invented import charades_rows, write_charades, write_ssv2
 
-from cia_bench.build import build, read_data
+from cia_bench.build import BuildSettings, build, read_data
 from cia_bench.embeddings import load_embeddings
 from cia_bench.errors import CiaError
 from cia_bench.evaluation import EvaluationSettings, evaluate, write_result
@@ -43,22 +47,68 @@ def refused(action) -> bool:
     return False
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in SAMPLE.iterdir()))
-def test_damaged_annotations_build_or_are_refused(name, tmp_path):
+def count_refusals(source: str, good: Path, name: str, root: Path, settings: BuildSettings) -> int:
+    """Build 150 times from the files in `good`, of which `name` is damaged; how many times that is refused."""
     dice = random.Random(name)
     refusals = 0
     for number in range(150):
-        folder = tmp_path / str(number)
-        shutil.copytree(SAMPLE, folder)
-        (folder / name).write_bytes(damage((SAMPLE / name).read_bytes(), dice))
+        folder = root / str(number)
+        shutil.copytree(good, folder)
+        (folder / name).write_bytes(damage((good / name).read_bytes(), dice))
         out = folder / "data"
-        if refused(lambda folder=folder, out=out: build("epic", folder, out)):
+        if refused(lambda folder=folder, out=out: build(source, folder, out, settings)):
             refusals += 1
             assert not out.exists()
         else:
             assert verify(out) == []
         shutil.rmtree(folder)
-    assert refusals > 50
+    return refusals
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in SAMPLE.iterdir()))
+def test_damaged_annotations_build_or_are_refused(name, tmp_path):
+    assert count_refusals("epic", SAMPLE, name, tmp_path, BuildSettings()) > 50
+
+
+def write_invented(source: str, folder: Path) -> Path:
+    """Files of which the paper profile makes a build."""
+    if source == "ssv2":
+        return write_ssv2(folder, fuzz.TEMPLATES, 300, 60)
+    classes = ["c006 Closing a door", "c008 Opening a door", "c148 Someone is dressing", "c155 Someone is undressing"]
+    return write_charades(folder, classes, charades_rows(classes, 20, 0, 30), charades_rows(classes, 10, 20, 10))
+
+
+@pytest.mark.parametrize("skip_bad_rows", [False, True])
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        *(("ssv2", f"something-something-v2-{part}.json") for part in ("train", "validation", "labels")),
+        *(("charades", f"Charades_v1_{part}") for part in ("train.csv", "test.csv", "classes.txt")),
+    ],
+)
+def test_damaged_annotations_of_other_sources_build_or_are_refused(source, name, skip_bad_rows, tmp_path):
+    good = write_invented(source, tmp_path / "good")
+    assert build(source, good, tmp_path / "whole")["groups"] >= 1
+    settings = BuildSettings(skip_bad_rows=skip_bad_rows)
+    assert count_refusals(source, good, name, tmp_path, settings) > (10 if skip_bad_rows else 50)
+
+
+valid = fuzz.valid
+
+
+@given(change=fuzz.changes)
+@settings(fuzz.fuzzed, max_examples=3000)
+@pytest.mark.parametrize("source", ["ssv2", "charades", "epic"])
+def test_thousands_of_changed_files_are_read_as_documented_or_refused(source, valid, change):
+    fuzz.check_reading(source, fuzz.changed(valid[source], change))
+
+
+@given(change=fuzz.changes, other=fuzz.changes)
+@settings(fuzz.fuzzed, max_examples=300)
+@pytest.mark.parametrize("skip_bad_rows", [False, True])
+@pytest.mark.parametrize("source", ["ssv2", "charades", "epic"])
+def test_hundreds_of_builds_of_changed_files_are_sound_or_leave_nothing(source, skip_bad_rows, valid, change, other):
+    fuzz.check_building(source, skip_bad_rows, fuzz.changed(fuzz.changed(valid[source], (*change[:2], None)), other))
 
 
 @pytest.mark.parametrize("form", ["npz", "parquet", "npy"])
