@@ -249,12 +249,11 @@ def pairs(sources: tuple[str, ...], annotations: Path | None, propose: bool, cac
         found = {source: place for source, place in places.items() if place is not None}
     if not found and propose:
         raise ConfigError("in which source? give --source; no annotation files are in $CIA_ANNOTATIONS or the cache")
-    if not propose:
-        click.echo(describe_lexicon(), nl=False)
+    describe = describe_proposals if propose else describe_pairs
+    described = [] if propose else [describe_lexicon()]
     for source, place in found.items():
-        actions = read_actions(source, place, bool(skip_bad_rows)).frame
-        describe = describe_proposals if propose else describe_pairs
-        click.echo(describe(source, actions), nl=False)
+        described.append(describe(source, read_actions(source, place, bool(skip_bad_rows)).frame))
+    click.echo("".join(described), nl=False)
 
 
 @main.command()

@@ -76,6 +76,7 @@ def make_source(folder: Path) -> None:
                         {
                             **{"group_id": group_id, "clip_id": clip_id, "source": source, "label": label},
                             **{"video": f"{clip_id}.mp4" if whole else f"P01/{split}.mp4", "split": split},
+                            "strict_split": split,
                             **{"start_s": start_s, "stop_s": None if whole else start_s + 0.75, "subject": None},
                             **{"verb": verb, "noun": "box", "text": f"{verb} box", "hazards": []},
                         }

@@ -69,6 +69,14 @@ def test_a_wheel_holds_the_data_and_runs_without_the_clone(clone, tmp_path):
     names = zipfile.ZipFile(wheel).namelist()
     for name in (
         "cia_bench/verb_pairs/cia_v1_groups.csv",
+        "cia_bench/verb_pairs/pairs.csv",
+        "cia_bench/verb_pairs/nouns.csv",
+        "cia_bench/verb_pairs/wordnet.csv",
+        "cia_bench/verb_pairs/LICENSE-WORDNET.txt",
+        "cia_bench/annotations/epic.jsonl",
+        "cia_bench/annotations/ssv2.jsonl",
+        "cia_bench/annotations/charades.jsonl",
+        "cia_bench/review/journal.py",
         "cia_bench/verb_pairs/NOTICE",
         "cia_bench/verb_pairs/LICENSE-APACHE-2.0.txt",
         "cia_bench/annotations/__init__.py",
@@ -93,6 +101,8 @@ def test_a_wheel_holds_the_data_and_runs_without_the_clone(clone, tmp_path):
     cia = tmp_path / "venv" / "bin" / "cia"
     built = run(cia, "build", "--source", "epic", "--annotations", SAMPLE, cwd=tmp_path, **borrowed)
     assert "8 groups, 319 clips" in built
+    pairs = run(cia, "pairs", "--source", "epic", "--annotations", SAMPLE, cwd=tmp_path, **borrowed)
+    assert "wordnet" in pairs and "open" in pairs
     demo = run(cia, "demo", "--size", "tiny", cwd=tmp_path, **borrowed)  # finds the bundled models by entry point
     assert "pixels:lift" in demo and "dinov2-random:lift" in demo
 
