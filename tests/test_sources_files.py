@@ -315,8 +315,8 @@ def test_missing_files_that_may_not_be_fetched_are_named_with_where_to_put_them(
     assert str(error.value) == (
         "the annotation files of ssv2 are not here: something-something-v2-train.json, "
         "something-something-v2-validation.json, something-something-v2-labels.json; sign in at "
-        "https://developer.qualcomm.com/software/ai-datasets/something-something, download the labels and put the "
-        "files there; the newer names labels/train.json, labels/validation.json and labels/labels.json work too; then "
+        "https://www.qualcomm.com/developer/software/something-something-v-2-dataset and download the labels; "
+        "the newer names labels/train.json, labels/validation.json and labels/labels.json work too; then "
         "give --annotations DIR, or set CIA_ANNOTATIONS to a folder that holds them in ssv2/, or put them into "
         f"{cache / 'ssv2'}"
     )
@@ -432,7 +432,7 @@ def test_what_cant_be_fetched_is_told_with_the_other_way(owner, cache, monkeypat
     with pytest.raises(DownloadError) as error:
         annotation_folder("epic")
     assert str(error.value).startswith(f"can't download {owner.url}/gone.csv: HTTP 404")
-    assert str(error.value).endswith("(CC BY-NC 4.0)) and give --annotations DIR")
+    assert str(error.value).endswith("(CC BY-NC 4.0); then give --annotations DIR")
 
 
 def test_a_cache_that_cant_be_written_is_told(owner, tmp_path, monkeypatch):

@@ -37,9 +37,7 @@ def annotation_folder(
     try:
         fetched = fetch(release.downloads, folder, progress)
     except DownloadError as error:
-        raise DownloadError(
-            f"{error}; or get the files yourself ({module.WHERE}) and give --annotations DIR"
-        ) from error
+        raise DownloadError(f"{error}; by hand: {module.WHERE}; then give --annotations DIR") from error
     if fetched:
         tell(f"fetched {', '.join(fetched)} into {folder}")
         tell(f"licence: {release.licence}")

@@ -13,8 +13,8 @@ NAMES = {  # the older and the newer names of each file
 LABEL_NAMES = ("something-something-v2-labels.json", "labels/labels.json", "labels.json")
 FILES = (*NAMES.values(), LABEL_NAMES)
 WHERE = (
-    "sign in at https://developer.qualcomm.com/software/ai-datasets/something-something, download the labels and put "
-    "the files there; the newer names labels/train.json, labels/validation.json and labels/labels.json work too"
+    "sign in at https://www.qualcomm.com/developer/software/something-something-v-2-dataset and download the labels; "
+    "the newer names labels/train.json, labels/validation.json and labels/labels.json work too"
 )
 FREE_NOUNS = True
 TEMPLATE = re.compile(r"(?:[^\[\]]|\[[^\[\]]+\])+")  # each bracket is closed before the next opens
