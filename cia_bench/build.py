@@ -112,14 +112,20 @@ def build(
     ship, and over them `verdicts`, by default OUT/verdicts/<source>.jsonl if there is one. An accept that was given on
     text alone does not count for a group that a hazard marks.
 
-    Raises ConfigError for an unknown source or setting, AnnotationError for what is wrong in the files, JournalError
-    for a broken journal, BuildError if OUT/<source> holds a build of other files, WriteError if it can't be written.
+    Raises ConfigError for an unknown source or setting, or verdicts for the paper profile, AnnotationError for what is
+    wrong in the files, JournalError for a broken journal, BuildError if a split has no action or no published group
+    is complete, or if OUT/<source> holds a build of other files, WriteError if it can't be written.
     """
     module = load_source(source)
     name = source_name(source)
     published = published_groups(name)
     settings = (settings or BuildSettings()).for_source(name, bool(published))
+    if settings.profile == "paper" and verdicts is not None:
+        raise ConfigError("the paper profile needs no verdicts; give --profile extended with --verdicts")
     actions = read_actions(source, annotations, settings.skip_bad_rows)
+    for split in SPLITS:
+        if not (actions.frame.split == split).any():
+            raise BuildError(f"{annotations}: the files hold no {split} action")
     mined = mine(
         name,
         actions.frame,

@@ -131,6 +131,11 @@ def build(sources: tuple[str, ...], annotations, published, out: Path, verdicts,
             raise ConfigError(f"--size is for --source synthetic, not {source}")
         chosen = BuildSettings(**given)
         if published is not None:
+            if verdicts is not None or set(given) - {"balance", "seed", "skip_bad_rows"}:
+                raise ConfigError(
+                    "of the options of build, --published goes with --source, --out, --balance, --seed and "
+                    "--skip-bad-rows; it imports what is in the files"
+                )
             record = build_published(source, place, out, chosen)
         else:
             place = place or annotation_folder(source, cache, shown, _tell)

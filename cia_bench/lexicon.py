@@ -3,7 +3,7 @@
 import csv
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.resources import files
 
@@ -33,7 +33,8 @@ class VerbPair:
     forward: str
     reverse: str
     kind: str  # one of KINDS
-    origin: str  # hand, published, wordnet or morphology
+    origin: str  # hand, published or wordnet
+    sense: str = ""  # of WordNet, the first in which the forward term has this antonym
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,10 @@ class Opposition:
     reverse: str
     row: str  # of the pair, or of the two pairs, that turn one into the other
     confirmed: bool
+
+    def turned(self) -> "Opposition":
+        """The same with the labels the other way round."""
+        return replace(self, forward=self.reverse, reverse=self.forward)
 
 
 def read_lexicon_text(name: str) -> str:
@@ -92,7 +97,7 @@ def read_pairs() -> list[VerbPair]:
         if terms not in known:
             known.add(terms)
             place = f"{WORDNET}:{row['verb']}/{row['antonym']}"
-            pairs.append(VerbPair(place, row["verb"], row["antonym"], "verb", "wordnet"))
+            pairs.append(VerbPair(place, row["verb"], row["antonym"], "verb", "wordnet", row["sense"]))
     return pairs
 
 
@@ -104,6 +109,10 @@ class _Term:
     is_forward: bool
     pattern: re.Pattern
     other: str
+
+    def rest_of(self, phrase: str) -> str:
+        """`phrase` without the term's own words."""
+        return self.pattern.sub(lambda found: " ".join(found.groups()), phrase)
 
     def swapped_in(self, phrase: str) -> str | None:
         """`phrase` with the term turned into its opposite, or None if it does not hold it."""
@@ -181,8 +190,9 @@ class Lexicon:
             confirmed = term.pair.origin in CONFIRMED
             (single if confirmed else proposed).append(_Swap(swapped, term.pair.row, term.is_forward, confirmed))
             if confirmed and term.pair.kind == "verb":
+                rest = term.rest_of(phrase)  # so that no direction is turned that only the swap of the verb brought in
                 for second, twice in self._swapped(swapped):
-                    if second.pair.kind == "direction":
+                    if second.pair.kind == "direction" and second.pattern.search(rest):
                         row = f"{term.pair.row}+{second.pair.forward}/{second.pair.reverse}"
                         composed.append(_Swap(twice, row, second.is_forward, True))  # put in, put on, turn on: label 1
         return [*single, *composed, *proposed, *_prefix_swaps(phrase)]

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -123,8 +124,10 @@ class _Group:
         return group_name(source, self.forward[0], self.reverse[0], self.noun)
 
     def is_about(self, opposition: Opposition) -> bool:
-        pair = {opposition.forward, opposition.reverse}
-        return bool(pair & set(self.forward)) and bool(pair & set(self.reverse))
+        return self.has_labels_of(opposition) or self.has_labels_of(opposition.turned())
+
+    def has_labels_of(self, opposition: Opposition) -> bool:
+        return opposition.forward in self.forward and opposition.reverse in self.reverse
 
 
 @dataclass(frozen=True)
@@ -257,7 +260,10 @@ class _Miner:
         by_phrase = dict(tuple(self.cells.groupby("phrase")))
         groups = []
         for pair in self.oppositions:
-            known = {group.noun for group in published if group.is_about(pair)}
+            about_it = [group for group in published if group.is_about(pair)]
+            known = {group.noun for group in about_it}
+            if about_it and not about_it[0].has_labels_of(pair):
+                pair = pair.turned()  # one pair of a source has its labels the same way round in all groups
             sides = [by_phrase[phrase] for phrase in (pair.forward, pair.reverse)]
             for noun, plain in self._shared_nouns(sides, pair.row, categories):
                 if noun not in known:
@@ -287,7 +293,7 @@ class _Miner:
         members = members.sort_values(["group", "row"], ignore_index=True)
         labels = members.groupby(["group", "clip"]).label.transform("nunique")
         both = (labels > 1).to_numpy()
-        flags = action_flags(self.actions, self._opposite_rows())[members.row]
+        flags = action_flags(self.actions, self._opposite_rows(groups))[members.row]
         flags[both] |= bit("both_labels")
         flags[self._names_both(groups, members)] |= bit("both_verbs")
         members["marks"] = flags
@@ -321,13 +327,16 @@ class _Miner:
         members = pd.concat(parts, ignore_index=True)
         return members.astype({"group": np.int32, "row": np.int64, "label": np.int8})
 
-    def _opposite_rows(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """The positions of the actions on each side of each confirmed opposition."""
+    def _opposite_rows(self, groups: list[_Group]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The positions of the actions on each side of each opposition that is confirmed or published."""
         if self.actions.start_s.isna().all():
             return []  # whole files overlap nothing
-        pairs = [pair for pair in self.oppositions if pair.confirmed]
-        rows = phrase_rows(self.actions, {phrase for pair in pairs for phrase in (pair.forward, pair.reverse)})
-        return [(rows[pair.forward], rows[pair.reverse]) for pair in pairs]
+        pairs = {(pair.forward, pair.reverse) for pair in self.oppositions if pair.confirmed}
+        for group in groups:
+            if group.published_id is not None:
+                pairs.update(product(group.forward, group.reverse))
+        rows = phrase_rows(self.actions, {phrase for pair in pairs for phrase in pair})
+        return [(rows[one], rows[other]) for one, other in sorted(pairs) if one in rows and other in rows]
 
     def _names_both(self, groups: list[_Group], members: pd.DataFrame) -> np.ndarray:
         """Which members' texts name both actions of their group."""

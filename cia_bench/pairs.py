@@ -8,7 +8,7 @@ import pandas as pd
 
 from cia_bench.errors import printable
 from cia_bench.hazards import NOT_CARRIED_OUT
-from cia_bench.lexicon import CONFIRMED, Lexicon, Opposition
+from cia_bench.lexicon import PREFIXES, Lexicon, Opposition, noun_categories
 from cia_bench.mining import all_oppositions, phrase_rows
 
 EXAMPLES = 2  # clips of each side that a proposal shows
@@ -94,16 +94,25 @@ def _by_wordnet(verbs: Iterable[str], lexicon: Lexicon) -> Iterator[Opposition]:
 
 
 def describe_lexicon() -> str:
-    """All rows of the lexicon with their origin: the hand-made and published ones, and how many more there are."""
+    """All of the lexicon with its origin: a row a pair, then the prefixes and the noun categories."""
     pairs = Lexicon().pairs
-    lines = [f"{'forward':<28} {'reverse':<28} {'kind':<10} origin"]
+    lines = [_columns("forward", "reverse", "kind", "origin")]
     for pair in pairs:
-        if pair.origin in CONFIRMED:
-            lines.append(f"{pair.forward:<28} {pair.reverse:<28} {pair.kind:<10} {pair.origin}")
+        lines.append(_columns(pair.forward, pair.reverse, pair.kind, f"{pair.origin} {pair.sense}".rstrip()))
+    for prefixes in PREFIXES:
+        forward, reverse = (f"{prefix}-<verb>" if prefix else "<verb>" for prefix in prefixes)
+        lines.append(_columns(forward, reverse, "verb", "morphology"))
     counts = Counter(pair.origin for pair in pairs)
-    told = ", ".join(f"{count} {origin}" for origin, count in counts.items())
-    lines.append(f"{len(pairs)} pairs: {told}; and any verb with its un-, dis- or re- form")
+    lines.append(f"{len(pairs)} pairs: {', '.join(f'{count} {origin}' for origin, count in counts.items())}")
+    phrases: dict[str, list[str]] = {}
+    for (pair, phrase), category in noun_categories().items():
+        phrases.setdefault(f"noun category {category} of {pair or 'all other pairs'}", []).append(phrase)
+    lines += [f"{category}: {', '.join(those)}" for category, those in phrases.items()]
     return _text(lines)
+
+
+def _columns(forward: str, reverse: str, kind: str, origin: str) -> str:
+    return f"{forward:<28} {reverse:<28} {kind:<10} {origin}"
 
 
 def describe_pairs(source: str, actions: pd.DataFrame) -> str:

@@ -34,7 +34,8 @@ def build_published(source: str, folder: Path, out: Path, settings: BuildSetting
     if not known:
         raise ConfigError(f"no split of {source} is published; build it from its annotation files")
     names = {split: f"cia-{source}-{split}.csv" for split in SPLITS}
-    files = AnnotationFiles(folder, SimpleNamespace(FILES=tuple(names.values()), WHERE=WHERE), False)
+    settings = (settings or BuildSettings()).for_source(source, True)
+    files = AnnotationFiles(folder, SimpleNamespace(FILES=tuple(names.values()), WHERE=WHERE), settings.skip_bad_rows)
     parts = [_read_split(files, name, module).assign(split=split) for split, name in names.items()]
     both = set(parts[0].id) & set(parts[1].id)
     parts[1] = files.keep(names["validation"], parts[1], ~parts[1].id.isin(both), "id {id} is in the training file too")
@@ -52,8 +53,8 @@ def build_published(source: str, folder: Path, out: Path, settings: BuildSetting
     choice = Choice(
         groups.drop(columns="lexicon_row").assign(status="imported"), clips, {"contradictory": contradictory}
     )
-    settings = (settings or BuildSettings()).for_source(source, True)
-    return write_build(source, out, settings, choice, candidates, files.inputs(), {"imported": True})
+    told = {"imported": True, "skipped_rows": [vars(fault) for fault in files.skipped]}
+    return write_build(source, out, settings, choice, candidates, files.inputs(), told)
 
 
 def _read_split(files: AnnotationFiles, name: str, module: ModuleType) -> pd.DataFrame:
@@ -71,7 +72,7 @@ def _read_split(files: AnnotationFiles, name: str, module: ModuleType) -> pd.Dat
     rows = rows.assign(video=video, start_s=start_s, stop_s=stop_s, label=rows.chiral_label.map(LABELS))
     rows = rows.astype({"start_s": float, "stop_s": float})
     forwards = rows.start_s.isna() | (rows.start_s < rows.stop_s)
-    return files.keep(name, rows, forwards, "id {id} stops before it starts")
+    return files.keep(name, rows, forwards, "id {id} does not stop after it starts")
 
 
 def _interval(module: ModuleType, clip_id: str) -> tuple | None:

@@ -1,6 +1,6 @@
 """Split clips again so that no subject and no video is on both sides, and draw as many clips of each label."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,7 @@ from scipy.sparse.csgraph import connected_components
 from cia_bench.tables import SPLITS
 
 DRAWS = 300  # random splits, of which the best is kept
+CLOSE = 0.05  # of the published size: how far from it is still near
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,18 @@ def strict_split(clips: pd.DataFrame, source: str, seed: int) -> StrictSplit:
     """Split the rows of `clips` (tables.CLIPS, of one source) with no subject and no video on both sides.
 
     Where the published split is so already, it stays. Otherwise whole subjects (videos where there are none) are drawn
-    for validation until it has as many rows as published, as nearly as whole subjects allow. Of DRAWS seeded draws the
-    one is kept in which fewest groups lose a label, and among those the nearest in size.
+    for validation until it has as many rows as published, as nearly as whole subjects allow. Of DRAWS seeded draws,
+    whatever the order of rows, the one is kept that is within CLOSE of the published size (or the nearest to that), in
+    which fewest groups lose a label, and which is the nearest in size, in that order.
     """
+    order = np.lexsort((clips.clip_id.to_numpy(str), clips.group_id.to_numpy(str)))
+    strict = _strict_split(clips.iloc[order], source, seed)
+    splits = np.empty_like(strict.splits)
+    splits[order] = strict.splits
+    return replace(strict, splits=splits)
+
+
+def _strict_split(clips: pd.DataFrame, source: str, seed: int) -> StrictSplit:
     published = clips.split.to_numpy(str)
     is_validation = published == SPLITS[1]
     units = _units(clips)
@@ -42,7 +52,8 @@ def strict_split(clips: pd.DataFrame, source: str, seed: int) -> StrictSplit:
         reached = np.cumsum(sizes[order])[: max(len(sizes) - 1, 1)]  # one at least stays for training
         count = int(np.argmin(np.abs(reached - target))) + 1
         chosen = np.isin(units, order[:count])
-        cost = (len(_without_a_label(clips, groups, chosen)), abs(int(chosen.sum()) - target))
+        off = abs(int(chosen.sum()) - target)
+        cost = (max(off - CLOSE * target, 0), len(_without_a_label(clips, groups, chosen)), off)
         if best_cost is None or cost < best_cost:
             best, best_cost = chosen, cost
     unit = "video" if clips.subject.isna().all() else "subject"

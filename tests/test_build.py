@@ -135,7 +135,7 @@ def test_annotations_without_any_published_group_are_refused(annotations, tmp_pa
     for name in ("EPIC_100_train.csv", "EPIC_100_validation.csv"):
         path = annotations / name
         path.write_text(path.read_text().splitlines()[0] + "\n")
-    with pytest.raises(BuildError, match="no published group of epic has clips"):
+    with pytest.raises(BuildError, match="annotations: the files hold no train action"):
         build("epic", annotations, tmp_path / "data")
     assert not (tmp_path / "data").exists()
 

@@ -8,7 +8,7 @@ import pytest
 from conftest import SAMPLE
 
 from cia_bench.build import BuildSettings, build, read_data
-from cia_bench.errors import JournalError
+from cia_bench.errors import ConfigError, JournalError
 from cia_bench.lexicon import published_groups
 from cia_bench.mining import mine
 from cia_bench.review.journal import (
@@ -303,6 +303,12 @@ def test_a_last_line_that_was_cut_off_is_left_out_with_a_warning(cut, caplog):
     assert caplog.messages == ["my.jsonl: the last line is cut off and was left out"]
 
 
+def test_a_last_line_that_lacks_only_its_end_is_read(caplog):
+    both = line() + line(verdict="reject")
+    assert parse_journal(both.rstrip(b"\n"), "my.jsonl") == parse_journal(both, "my.jsonl")
+    assert not caplog.messages
+
+
 BROKEN = {
     "a line that was cut in the middle": (b'{"group_id": "g", "ver\n', "Expecting|Unterminated|Invalid"),
     "an empty line": (b"\n", "Expecting value"),
@@ -322,6 +328,7 @@ BROKEN = {
     "null for a group": (line(group_id=None), "group_id is None, not text"),
     "a list for a reason": (line(reason=["a"]), "reason is .'a'., not text"),
     "an unknown verdict": (line(verdict="maybe"), "verdict is 'maybe'; choose from accept, reject, unsure, swap"),
+    "a time that is none": (line(time="never"), "time is 'never'; write it like 2026-11-25T09:30:00Z"),
     "an unknown basis": (line(basis="sound"), "basis is 'sound'; choose from text, video"),
     "a final without a decision": (line(verdict="final"), "decision is None; a final says accept or reject"),
     "a final that is unsure": (line(verdict="final", decision="unsure"), "decision is 'unsure'; a final says"),
@@ -382,6 +389,13 @@ def test_the_shipped_verdicts_fit_the_real_files_and_accept_no_group_that_a_haza
     assert accepted and [group_id for group_id in accepted if hazards[group_id]] == []
 
 
+def test_what_ships_rejects_as_counted_twice_only_clips_of_a_group_that_it_accepts():
+    verdicts = {verdict.group_id: verdict for verdict in read_shipped("epic")[0]}
+    larger = {group_id: re.search(r"among those of (\S+),", verdict.reason) for group_id, verdict in verdicts.items()}
+    named = [found[1] for found in larger.values() if found]
+    assert len(named) > 30 and {verdicts[group_id].verdict for group_id in named} == {"accept"}
+
+
 def test_no_narration_of_the_owners_is_in_the_shipped_journal(real):
     actions, _, _ = real
     verdicts, _ = read_shipped("epic")
@@ -433,8 +447,10 @@ def test_what_ships_builds_the_accepted_groups_of_the_sample(sample):
     _, data, record = sample
     assert set(data.groups.status) == {"accepted"} and TAP in set(data.groups.group_id)
     assert DOOR not in set(data.groups.group_id)
-    assert record["verdicts"]["accept"] == len(data.groups) and record["verdicts"]["none"] == 1
-    assert (record["held_back"], record["conflicts"], record["stale"], record["unknown"]) == ([], [], [], [])
+    assert record["verdicts"]["accept"] == len(data.groups) + len(record["held_back"]) == 13
+    assert {held["reason"] for held in record["held_back"]} == {"accepted on text, but marked by few_validation"}
+    assert record["verdicts"]["none"] == 1
+    assert (record["conflicts"], record["stale"], record["unknown"]) == ([], [], [])
 
 
 def test_ones_own_accept_adds_a_group_and_ones_own_reject_takes_one_out(sample, tmp_path):
@@ -450,6 +466,11 @@ def test_a_journal_in_the_data_folder_is_found_by_itself(sample, tmp_path):
     record, data = build_with(tmp_path, of_sample(sample, DOOR, "accept"), place="data/verdicts/epic.jsonl")
     assert DOOR in set(data.groups.group_id)
     assert record["inputs"][-1]["name"] == "verdicts/epic.jsonl"
+
+
+def test_the_paper_profile_refuses_verdicts_that_it_would_ignore(tmp_path):
+    with pytest.raises(ConfigError, match="the paper profile needs no verdicts; give --profile extended with --verd"):
+        build("epic", SAMPLE, tmp_path / "data", verdicts=tmp_path / "mine.jsonl")
 
 
 def test_a_journal_that_was_asked_for_must_be_there(tmp_path):

@@ -95,6 +95,16 @@ def test_a_verb_and_a_direction_may_be_swapped_together_but_two_verbs_not():
     assert not found(["up into", "down out of"], pair("up", "down", "direction"), out)
 
 
+def test_a_direction_that_only_the_swap_of_the_verb_brings_in_is_not_swapped():
+    up, down = pair("up", "down", "direction"), pair("increase", "turn down")
+    assert found(["increase", "turn down"], up, down) == [("increase", "turn down", down.row)]
+    assert not found(["increase", "turn up"], up, down)
+    assert not found(["pick up", "set up"], up, pair("pick up", "set down"))
+    assert not found(["pick [something] up", "set [something] up"], up, pair("pick … up", "set … down"))
+    take = pair("take", "put")
+    assert found(["put [something] down", "take [something] up"], up, take)
+
+
 def test_a_whole_phrase_row_matches_nothing_longer():
     row = pair("stand on [something]", "sit in [something]", "phrase", "published")
     assert found(["Standing on [something]", "Sitting in [something]"], row)

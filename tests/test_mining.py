@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import SHARED
-from invented import charades_rows, write_charades, write_ssv2
+from invented import charades_row, charades_rows, write_charades, write_ssv2
 
 from cia_bench.errors import ConfigError
 from cia_bench.lexicon import Lexicon, PublishedGroup, published_groups
@@ -153,6 +153,15 @@ def test_noun_categories_join_phrases_of_the_pair_they_are_for():
     assert mined.candidates[list(COUNTS)].values.tolist() == [[6, 6, 2, 2]]
 
 
+def test_nouns_beside_the_published_phrase_lists_are_groups_of_their_own_with_the_published_labels():
+    nouns = ("door", "a cupboard", "lunch box")
+    rows = [row for noun in nouns for verb in ("Opening", "Closing") for row in many(f"{verb} [something]", noun)]
+    candidates = mine("ssv2", actions(*rows), published_groups("ssv2"), free_nouns=True).candidates
+    found = candidates[candidates[list(COUNTS)].gt(0).all(axis="columns")]
+    ids = ["ssv2/closing-opening/door", "ssv2/closing-opening/cupboard", "ssv2/closing-opening/lunch-box"]
+    assert found.group_id.tolist() == ids and set(found.forward) == {"Closing [something]"}
+
+
 def test_published_phrase_lists_are_matched_as_written_whatever_their_counts():
     doors = PublishedGroup("d", "Closing [something]", "Opening [something]", ("door", "a door"))
     rows = [
@@ -254,6 +263,17 @@ def test_charades_classes_give_all_published_groups_and_the_light(vocabularies, 
         read_actions("charades", tmp_path).frame, Lexicon()) if pair.confirmed}  # fmt: skip
     for row in ready.itertuples():
         assert frozenset((row.forward.split(" | ")[0], row.reverse)) in found
+
+
+def test_opposite_actions_of_a_published_group_are_marked_where_they_overlap_whatever_the_lexicon_says(
+    vocabularies, tmp_path
+):
+    """Putting a box somewhere and taking something from a box oppose by the published list alone."""
+    row = charades_row("AAAAA", "S", "c044 1.00 5.00;c042 2.00 6.00")
+    mined = mine_source("charades", write_charades(tmp_path, vocabularies["charades"], [row], []))
+    clips = mined.clips(mined.candidates.group_id)
+    assert sorted(clips.text) == ["Putting a box somewhere", "Taking something from a box"]
+    assert clips.hazards.map(lambda names: "overlaps_opposite" in names).all()
 
 
 def test_the_real_epic_rows_hold_more_than_the_published_groups(epic100):

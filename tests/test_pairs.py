@@ -5,6 +5,7 @@ from conftest import SAMPLE, refusal, run_cia
 from test_mining import actions, many
 from test_wordnet_table import debian_corpus, wordnet_corpus  # noqa: F401
 
+from cia_bench.lexicon import Lexicon
 from cia_bench.pairs import describe_lexicon, describe_proposals, found_pairs, propose
 
 
@@ -46,7 +47,13 @@ def test_the_lexicon_is_listed_with_origins():
     lines = describe_lexicon().splitlines()
     assert re.fullmatch(r"open +close +verb +hand", lines[1])
     assert any(re.fullmatch(r"stand on \[something\] +sit in \[something\] +phrase +published", line) for line in lines)
-    assert re.search(r"^\d+ pairs: \d+ hand, 3 published, \d+ wordnet; and any verb", lines[-1])
+    assert any(re.fullmatch(r"abolish +establish +verb +wordnet abolish.v.01", line) for line in lines)
+    assert any(re.fullmatch(r"<verb> +un-<verb> +verb +morphology", line) for line in lines)
+    (counts,) = [line for line in lines if re.match(r"\d+ pairs: ", line)]
+    assert re.search(r": \d+ hand, 3 published, \d+ wordnet$", counts)
+    listed = [line for line in lines[1 : lines.index(counts)] if not line.endswith(" morphology")]
+    assert len(listed) == int(counts.split(" ")[0]) == len(Lexicon().pairs)
+    assert "noun category wallet of pairs.csv:open/close: wallet, purse" in lines
 
 
 def test_the_command_lists_counts_and_proposals(tmp_path):
@@ -62,6 +69,7 @@ def test_bare_it_counts_in_the_sources_whose_files_are_here(tmp_path):
     (tmp_path / "epic").symlink_to(SAMPLE)
     assert "epic: " in run_cia("pairs", **nowhere).stdout
     (tmp_path / "epic").unlink()
+    (tmp_path / "cache" / "epic").mkdir(parents=True)  # as a download that failed leaves it
     run = run_cia("pairs", **nowhere)
     assert run.returncode == 0 and "epic" not in run.stdout
     assert "in which source? give --source" in refusal("pairs", "--propose", **nowhere)

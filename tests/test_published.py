@@ -108,9 +108,25 @@ def test_a_broken_row_of_the_published_files_is_named(row, message, tmp_path):
     assert not (tmp_path / "data").exists()
 
 
+def test_broken_rows_of_the_published_files_are_left_out_and_listed_on_request(tmp_path):
+    rows = [f"P01/videos/P01_11_{n}.0_{n}.5,007732dd,{n % 2}.0,x" for n in range(8)]
+    write_rows(tmp_path / "csv", "epic", [*rows[:4], "P01/videos/P01_11_9.0_9.5,007732dd,7,x"], rows[4:])
+    command = ("build", "--source", "epic", "--published", "csv")
+    assert "cia-epic-train.csv row 6: chiral_label '7' is not" in refusal(*command, cwd=tmp_path)
+    run = run_cia(*command, "--skip-bad-rows", cwd=tmp_path)
+    assert "1 groups, 8 clips" in run.stdout, run.stderr
+    assert "row left out: cia-epic-train.csv row 6: chiral_label '7' is not 1.0 or 0.0\n" in run.stdout
+
+
+@pytest.mark.parametrize("option", ["--profile extended", "--profile paper", "--min-train-clips 9", "--verdicts x"])
+def test_options_that_an_import_would_ignore_are_refused(option, tmp_path):
+    message = refusal("build", "--source", "epic", "--published", "csv", *option.split(), cwd=tmp_path)
+    assert "--published goes with --source, --out, --balance, --seed and --skip-bad-rows" in message
+
+
 def test_times_the_wrong_way_round_are_named(tmp_path):
     write_rows(tmp_path / "csv", "epic", ["P01/videos/P01_11_3.0_2.0,007732dd,1.0,x"])
-    with pytest.raises(AnnotationError, match="row 2: id 'P01/videos/P01_11_3.0_2.0' stops before it starts"):
+    with pytest.raises(AnnotationError, match="row 2: id 'P01/videos/P01_11_3.0_2.0' does not stop after it starts"):
         build_published("epic", tmp_path / "csv", tmp_path / "data")
 
 

@@ -205,6 +205,7 @@ LIKE = "of video 'ZZZZZ' are not like 'c092 11.90 21.20;c147 0.00 12.60'"
 BAD_ROWS = [
     ("ZZZZZ,S,c006 2.0 1.0", "action 'c006 2.0 1.0' of video 'ZZZZZ' stops before it starts"),
     ("ZZZZZ,S,c006 2.0 2.0", "action 'c006 2.0 2.0' of video 'ZZZZZ' stops before it starts"),
+    ("ZZZZZ,S,c006 31.0 32.0", "action 'c006 31.0 32.0' of video 'ZZZZZ' starts after its length '31.00'"),
     ("ZZZZZ,S,c999 1.0 2.0", f"action 'c999 1.0 2.0' of video 'ZZZZZ': its class is not in {CLASSES_FILE}"),
     ("ZZZZZ,S,c006 -1.0 2.0", f"actions 'c006 -1.0 2.0' {LIKE}"),
     ("ZZZZZ,S,c006 nan 2.0", f"actions 'c006 nan 2.0' {LIKE}"),

@@ -130,6 +130,14 @@ def test_the_same_seed_gives_the_same_split_and_another_seed_or_source_another()
     assert strict_split(clips, "charades", 7).splits.tolist() != first.tolist()
 
 
+def test_the_strict_split_of_a_clip_does_not_depend_on_the_order_of_rows():
+    clips = invented(3)
+    split = strict_split(clips, "epic", 0).splits
+    for seed in range(3):
+        order = np.random.default_rng(seed).permutation(len(clips))
+        assert strict_split(clips.iloc[order], "epic", 0).splits.tolist() == split[order].tolist()
+
+
 def test_a_published_split_that_is_strict_already_stays():
     """As in Something-Something v2: whole videos, nobody told, each in one split."""
     rows = [("g1", f"{n}.webm", None, n % 2, "validation" if n % 5 == 0 else "train") for n in range(40)]

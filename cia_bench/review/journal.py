@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 
@@ -46,6 +47,10 @@ class Verdict:
             raise JournalError(f"verdict is {self.verdict!r}; choose from {', '.join(VERDICTS)}")
         if self.basis not in BASES:
             raise JournalError(f"basis is {self.basis!r}; choose from {', '.join(BASES)}")
+        try:
+            datetime.fromisoformat(self.time)
+        except ValueError:
+            raise JournalError(f"time is {self.time!r}; write it like 2026-11-25T09:30:00Z") from None
         if (self.verdict == "final") != (self.decision is not None) or self.decision not in (None, "accept", "reject"):
             raise JournalError(f"decision is {self.decision!r}; a final says accept or reject, no other verdict does")
         if (self.verdict == "drop") != (self.clip_id is not None):
@@ -74,6 +79,8 @@ def _digest(values: list) -> str:
 def read_journal(path: Path) -> list[Verdict]:
     """Read a journal, its lines in order. A last line that was cut off while it was written is left out with a warning.
 
+    A last line that lacks only its end of line is read.
+
     Raises JournalError that names the line if one is no verdict.
     """
     try:
@@ -87,7 +94,11 @@ def parse_journal(content: bytes, name: str) -> list[Verdict]:
     """The verdicts in a journal's bytes, as read_journal does; `name` is for messages."""
     *lines, rest = content.split(b"\n")
     if rest:
-        logger.warning("%s: the last line is cut off and was left out", name)
+        try:
+            json.loads(rest)
+            lines.append(rest)
+        except (ValueError, RecursionError):
+            logger.warning("%s: the last line is cut off and was left out", name)
     verdicts = []
     for number, line in enumerate(lines, start=1):
         try:

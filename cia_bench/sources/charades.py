@@ -107,7 +107,10 @@ def _read_split(files: AnnotationFiles, name: str, split: str, classes: pd.DataF
     rows = files.keep(name, rows, known, "action {action} of video {id}: its class is not in " + CLASS_FILE)
     lasting = rows.stop_s > rows.start_s
     rows = files.keep(name, rows, lasting, "action {action} of video {id} stops before it starts")
-    return _as_actions(rows.assign(length_s=rows.length.astype(float)), split, classes)
+    rows = rows.assign(length_s=rows.length.astype(float))
+    inside = rows.start_s < rows.length_s
+    rows = files.keep(name, rows, inside, "action {action} of video {id} starts after its length {length}")
+    return _as_actions(rows, split, classes)
 
 
 def _as_actions(rows: pd.DataFrame, split: str, classes: pd.DataFrame) -> pd.DataFrame:

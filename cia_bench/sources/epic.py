@@ -77,6 +77,7 @@ def _read_split(files: AnnotationFiles, name: str, split: str, nouns: pd.Series,
     rows = files.csv(name, tuple(COLUMNS))
     rows["start_s"], rows["stop_s"] = seconds(rows.start_timestamp), seconds(rows.stop_timestamp)
     checks = {
+        "the id is not like P01_11_7": lambda: rows.narration_id.str.fullmatch(r"P[0-9]{2}_[0-9]+_[0-9]+"),
         "participant_id {participant_id} is not like P01": lambda: rows.participant_id.str.fullmatch(r"P[0-9]{2}"),
         "video_id {video_id} is not like P01_11": lambda: rows.video_id.str.fullmatch(r"P[0-9]{2}_[0-9]+"),
         "video {video_id} is not of {participant_id}": lambda: rows.video_id.str[:3] == rows.participant_id,

@@ -73,7 +73,7 @@ class AnnotationFiles:
         path = self.path(name)
         try:
             content = path.read_bytes()
-            return content.decode("utf-8")
+            return content.decode("utf-8-sig")  # a mark of byte order is what Excel adds
         except OSError as error:
             raise AnnotationError(f"{path} can't be read: {error.strerror}") from error
         except UnicodeDecodeError as error:
@@ -117,7 +117,7 @@ class AnnotationFiles:
         Raises AnnotationError if it is not UTF-8 CSV, lacks a column, or a row has other than the header's fields.
         """
         path = self.path(name)
-        lines = csv.reader(io.StringIO(self.text(name), newline=""), strict=True)
+        lines = csv.reader(io.StringIO(self.text(name).rstrip("\r\n"), newline=""), strict=True)
         number = 0  # rows read so far
         kept, rows = [], []
         try:

@@ -46,8 +46,12 @@ def annotation_folder(
 
 
 def local_folder(source: str, cache: Path | None = None) -> Path | None:
-    """$CIA_ANNOTATIONS/<source>, else CACHE/<source>, whichever there is."""
-    name = source_name(source)
+    """$CIA_ANNOTATIONS/<source> if there is one, else CACHE/<source> if it has files (all, if they are downloaded)."""
+    module, name = load_source(source), source_name(source)
     root = os.environ.get("CIA_ANNOTATIONS")
-    places = [*([Path(root) / name] if root else []), cache_folder(cache) / name]
-    return next((place for place in places if place.is_dir()), None)
+    if root and (Path(root) / name).is_dir():
+        return Path(root) / name
+    place = cache_folder(cache) / name
+    files = [(names,) if isinstance(names, str) else names for names in module.FILES]
+    are_here = [any((place / name).is_file() for name in names) for names in files]
+    return place if (all if hasattr(module, "RELEASE") else any)(are_here) else None
