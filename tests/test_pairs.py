@@ -70,6 +70,7 @@ def test_bare_it_counts_in_the_sources_whose_files_are_here(tmp_path):
     assert "epic: " in run_cia("pairs", **nowhere).stdout
     (tmp_path / "epic").unlink()
     (tmp_path / "cache" / "epic").mkdir(parents=True)  # as a download that failed leaves it
+    (tmp_path / "cache" / "epic" / "EPIC_100_train.csv").touch()
     run = run_cia("pairs", **nowhere)
     assert run.returncode == 0 and "epic" not in run.stdout
     assert "in which source? give --source" in refusal("pairs", "--propose", **nowhere)

@@ -159,6 +159,7 @@ BROKEN_ROWS = {
     "04,P04_01": ("04,/P04_01", "video_id '/P04_01' is not like P01_11"),
     "4,P04_01": ("4,P04_٠١", "video_id 'P04_٠١' is not like P01_11"),
     "4_01,": ("4_01\0,", "video_id 'P04_01\\x00' is not like P01_11"),
+    "P04_01_0,": ("P04_01_0\0,", "narration 'P04_01_0\\x00': the id is not like P01_11_7"),
     "P04_01_0": ("P03_01_0", "narration 'P03_01_0': it stands in an earlier row too"),
 }
 
