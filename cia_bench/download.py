@@ -7,24 +7,18 @@ import shutil
 import time
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin, urlsplit
 
 from cia_bench.errors import DownloadError, WriteError, printable
-from cia_bench.files import read_json, sha256_of, whole_files, write_json
+from cia_bench.files import alone, read_json, sha256_of, whole_files, write_json
 from cia_bench.progress import Advance, Progress, silent
 
 if TYPE_CHECKING:
     import requests
-
-try:
-    import fcntl
-except ImportError:  # Windows, which by itself renames and removes no file that another process has open
-    fcntl = None
 
 logger = logging.getLogger(__name__)
 
@@ -109,34 +103,11 @@ def fetch(
         if all(_is_there(download, folder) for download in downloads):
             return []  # before the lock, so that a folder may be read-only
         folder.mkdir(parents=True, exist_ok=True)
-        with _alone(folder):
+        with alone(folder, lambda: logger.warning("waiting for another process that downloads into %s", folder)):
             lacking = [download for download in downloads if not _is_there(download, folder)]
             return [name for download in lacking for name in _get(download, folder, progress, patience or Patience())]
     except OSError as error:
         raise WriteError(f"can't write to {folder}: {error.strerror or error}; no half file was left there") from error
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Wait until no other process fetches into `folder`, and keep it so.
-
-    Two would write into one part. The system frees the lock of a process that dies. The empty lock file stays: whoever
-    removed it could remove another's.
-    """
-    with (folder / ".lock").open("a") as file:
-        if fcntl is not None:
-            _lock(file.fileno(), folder)
-        yield
-
-
-def _lock(handle: int, folder: Path) -> None:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        logger.warning("waiting for another process that downloads into %s", folder)
-        fcntl.flock(handle, fcntl.LOCK_EX)
-    except OSError as error:  # some network drives lock nothing; the digests are checked all the same
-        logger.info("can't lock %s: %s", folder, error)
 
 
 def _is_there(download: Download, folder: Path) -> bool:

@@ -2,14 +2,22 @@
 
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from cia_bench.errors import WriteError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+logger = logging.getLogger(__name__)
 
 
 def sha256_of(path: Path) -> str:
@@ -51,6 +59,29 @@ def stays_inside(path: str) -> bool:
     parts = PurePosixPath(path)
     strange = any(not c.isprintable() or c == "\\" for c in path) or ":" in path[:2]
     return bool(parts.parts) and not parts.is_absolute() and ".." not in parts.parts and not strange
+
+
+@contextmanager
+def alone(folder: Path, when_busy: Callable[[], None]) -> Iterator[None]:
+    """Keep other processes that ask for it out of `folder`; if one is there, call `when_busy`, then wait for its end.
+
+    `when_busy` may raise instead. The system frees the lock of a process that dies. The empty lock file stays: whoever
+    removed it could remove another's. Where nothing can be locked (Windows, some network drives) nobody is kept out.
+    """
+    with (folder / ".lock").open("a") as file:
+        if fcntl is not None:
+            _lock(file.fileno(), folder, when_busy)
+        yield
+
+
+def _lock(handle: int, folder: Path, when_busy: Callable[[], None]) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        when_busy()
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    except OSError as error:
+        logger.info("can't lock %s: %s", folder, error)
 
 
 @contextmanager

@@ -611,9 +611,9 @@ def unlockable(*arguments: object) -> None:
 @pytest.mark.parametrize("system", [None, "a drive without locks"])
 def test_where_nothing_can_be_locked_a_fetch_goes_on(owner, tmp_path, monkeypatch, system):
     if system is None:
-        monkeypatch.setattr(download, "fcntl", None)
+        monkeypatch.setattr("cia_bench.files.fcntl", None)
     else:
-        monkeypatch.setattr(download.fcntl, "flock", unlockable)
+        monkeypatch.setattr("cia_bench.files.fcntl.flock", unlockable)
     assert get(owner.offers(whole()), tmp_path) == ["file.csv"]
 
 
