@@ -45,8 +45,9 @@ weights_option = click.option(
 device_option = click.option(
     "--device", default="auto", show_default=True, help="cpu, cuda, or auto: the GPU if there is one."
 )
-
-
+retry_option = click.option(
+    "--retry-failed", is_flag=True, help="Try the clips of failures.parquet again, though their videos are unchanged."
+)
 cache_option = click.option(
     "--cache", type=FOLDER, help="Where downloads are kept; default $CIA_CACHE, else this system's place for caches."
 )
@@ -269,6 +270,7 @@ def pairs(sources: tuple[str, ...], annotations: Path | None, propose: bool, cac
 @click.option("--out", type=FOLDER, default=Path("cia-embeddings"), show_default=True, help="Store to write into.")
 @weights_option
 @device_option
+@retry_option
 def extract(
     models: tuple[str, ...],
     data: Path,
@@ -277,17 +279,19 @@ def extract(
     out: Path,
     weights: tuple[str, ...],
     device: str,
+    retry_failed: bool,
 ) -> None:
     """Embed the clips of a build; run again to go on."""
-    _extract(models, data, sources, videos, out, _weights(weights), device)
+    _extract(models, data, sources, videos, out, _weights(weights), device, retry_failed)
 
 
-def _extract(models, data, sources, videos, out, weights: dict[str, str], device: str) -> None:
+def _extract(models, data, sources, videos, out, weights: dict[str, str], device: str, retry_failed: bool) -> None:
     from cia_bench.encoders import choose_device
     from cia_bench.extract import extract as extract_models
     from cia_bench.progress import shown
 
-    for done in extract_models(models, data, out, sources, videos, weights, choose_device(device), shown):
+    run_on = choose_device(device)
+    for done in extract_models(models, data, out, sources, videos, weights, run_on, shown, retry_failed):
         click.echo(f"{done.encoder}: {done.new:,} new embeddings, {done.kept:,} kept, in {done.folder}")
         if len(done.failures):
             first = done.failures.iloc[0]
@@ -347,6 +351,7 @@ def train(trainer: str, embeddings: Path, encoder: str | None, out: Path, device
 @weights_option
 @device_option
 @click.option("--parameters", type=int, help="Number of parameters of a file's model, for the leaderboard.")
+@retry_option
 @click.option(
     "--out", type=FOLDER, default=Path("cia-results"), show_default=True, help="Results folder to write into."
 )
@@ -359,6 +364,7 @@ def evaluate(
     weights: tuple[str, ...],
     device: str,
     parameters: int | None,
+    retry_failed: bool,
     out: Path,
 ) -> None:
     """Score a model: a linear probe on each chiral group."""
@@ -372,9 +378,11 @@ def evaluate(
             raise ConfigError("what to score? give --model ENCODER:SUMMARY, like pixels:concat, or --embeddings FILE")
         embeddings = Path("cia-embeddings")
         _check_summary(model, given)  # before hours of extraction
-        _extract([model], data, sources, videos, embeddings, given, device)
+        _extract([model], data, sources, videos, embeddings, given, device, retry_failed)
     elif videos is not None:
         raise ConfigError("--videos is to extract embeddings from; with --embeddings they are there already")
+    elif retry_failed:
+        raise ConfigError("--retry-failed is of extraction; with --embeddings give it to cia extract")
     if is_store(embeddings):  # only there may a summary run, which needs torch
         from cia_bench.encoders import choose_device
 

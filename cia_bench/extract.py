@@ -59,11 +59,13 @@ def extract(
     weights: Mapping[str, str] | None = None,
     device: str = "cpu",
     progress: Progress = silent,
+    retry_failed: bool = False,
 ) -> list[Extracted]:
     """Embed the clips of built sources with the encoders of `models`, into the store `out`; go on where a run ended.
 
     Without `sources`, all built sources whose videos are found (see video_folders). `weights` maps an encoder's name to
-    its weights. Models that share an encoder share its embeddings. A clip that can't be decoded becomes a failure.
+    its weights. Models that share an encoder share its embeddings. A clip that can't be decoded becomes a failure;
+    it is tried again once its video or interval has changed, or with `retry_failed` in any case.
 
     Raises ConfigError for unknown models and missing video folders, EncoderError if an encoder does not load or gives
     no embedding, EmbeddingError if the store holds embeddings of other weights or frames, WriteError from the disk.
@@ -74,7 +76,9 @@ def extract(
     folders = video_folders(data, built, list(sources), videos)
     encoders = dict.fromkeys(model.encoder for model in names)
     loaded = {name: load_encoder(name, (weights or {}).get(name), device) for name in encoders}
-    return [_extract_one(name, encoder, built, folders, out, progress) for name, encoder in loaded.items()]
+    return [
+        _extract_one(name, encoder, built, folders, out, progress, retry_failed) for name, encoder in loaded.items()
+    ]
 
 
 def video_folders(data: Path, built: Data, asked: list[str], videos: Path | None) -> dict[str, Path]:
@@ -107,7 +111,13 @@ def video_folders(data: Path, built: Data, asked: list[str], videos: Path | None
 
 
 def _extract_one(
-    name: str, encoder: Encoder, built: Data, folders: dict[str, Path], out: Path, progress: Progress
+    name: str,
+    encoder: Encoder,
+    built: Data,
+    folders: dict[str, Path],
+    out: Path,
+    progress: Progress,
+    retry_failed: bool,
 ) -> Extracted:
     clips = built.clips[built.clips.source.isin(folders)].drop_duplicates("clip_id").sort_values(["source", "clip_id"])
     leaving = [video for video in clips.video.unique() if not stays_inside(video)]
@@ -118,7 +128,8 @@ def _extract_one(
     digest_of = lru_cache(maxsize=None)(_video_digest)  # of this run: files may change before the next
     paths = [folders[clip.source] / clip.video for clip in clips.itertuples()]
     jobs = [_Job(clip, path, digest_of(path)) for clip, path in zip(clips.itertuples(), paths, strict=True)]
-    todo = [job for job in jobs if job.must_run(known)]
+    again = set(read_failures(store).clip_id) if retry_failed else set()
+    todo = [job for job in jobs if job.clip.clip_id in again or job.must_run(known)]
     _run(name, encoder, _shards(jobs, todo), store, progress)
     failures = read_failures(store)
     failures = failures[failures.clip_id.isin(clips.clip_id)]

@@ -19,7 +19,7 @@ from cia_bench.demo import save_random_dinov2
 from cia_bench.embeddings import load_model
 from cia_bench.errors import BuildError, ConfigError, EmbeddingError, EncoderError
 from cia_bench.evaluation import evaluate
-from cia_bench.extract import extract, video_folders
+from cia_bench.extract import DIGESTED, extract, video_folders
 from cia_bench.store import read_store, read_training
 from cia_bench.tables import CLIPS, GROUPS
 from cia_bench.video import read_frames
@@ -39,6 +39,16 @@ def write_video(path: Path, seed: int, count: int = 20, rate: int = 10) -> None:
         for image in images.repeat(16, axis=1).repeat(16, axis=2):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
         container.mux(stream.encode())
+
+
+def write_damaged_video(path: Path) -> bytes:
+    """A video that can't be decoded where no digest of its head, middle and tail sees it; return what mends it."""
+    write_video(path, seed=7, count=1200)
+    whole, middle = path.read_bytes(), path.stat().st_size // 2
+    first, last = DIGESTED + 1000, middle - DIGESTED // 2 - 1000
+    assert last - first > 50_000
+    path.write_bytes(whole[:first] + bytes(last - first) + whole[last:])
+    return whole
 
 
 def write_tables(folder: Path, groups: pd.DataFrame, clips: pd.DataFrame) -> None:
@@ -325,6 +335,35 @@ def test_clips_that_can_not_be_decoded_are_failures_until_repaired(made, data, u
     (done,) = extract(["pixels"], data, store)
     assert (done.new, done.kept, len(done.failures)) == (3, 21, 0)
     assert vectors_of(store) == vectors_of(undisturbed) and not len(read_store(store, "pixels").failures)
+
+
+def test_known_failures_are_tried_again_when_asked_and_nothing_else_is(data, store, tmp_path):
+    videos = data / "synthetic" / "videos"
+    (videos / "synthetic/close/train-1.mp4").write_text("no video")
+    whole = write_damaged_video(videos / f"{CORRUPT}.mp4")
+    (done,) = extract(["pixels"], data, store)
+    assert done.new == 22 and done.failures.clip_id.tolist() == ["synthetic/close/train-1", CORRUPT]
+    (videos / f"{CORRUPT}.mp4").write_bytes(whole)
+
+    for retry_failed, totals, counts, failed in (
+        (False, [], (0, 22), 2),  # nothing tells that it was mended
+        (True, [2], (1, 22), 1),
+        (True, [1], (0, 23), 1),
+        (False, [], (0, 23), 1),
+    ):
+        asked = Asked()
+        (done,) = extract(["pixels"], data, store, progress=asked, retry_failed=retry_failed)
+        assert (asked.totals, (done.new, done.kept), len(done.failures)) == (totals, counts, failed)
+    assert read_store(store, "pixels").failures.clip_id.tolist() == ["synthetic/close/train-1"]
+
+    first = store / "pixels" / "epic-00000.parquet"
+    untried = pq.read_table(first).column("clip_id").to_pylist()
+    first.unlink()
+    asked = Asked()
+    (done,) = extract(["pixels"], data, store, progress=asked, retry_failed=True)
+    assert (asked.totals, done.new) == ([len(untried) + 1], len(untried))
+    extract(["pixels"], data, tmp_path / "fresh")
+    assert vectors_of(store) == vectors_of(tmp_path / "fresh")
 
 
 def test_embeddings_outlive_their_videos(data, undisturbed, tmp_path):
