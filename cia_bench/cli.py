@@ -351,6 +351,11 @@ def train(trainer: str, embeddings: Path, encoder: str | None, out: Path, device
 @weights_option
 @device_option
 @click.option("--parameters", type=int, help="Number of parameters of a file's model, for the leaderboard.")
+@click.option(
+    "--min-coverage",
+    type=float,
+    help="Share of a source's training rows, and of its validation rows, that must be embedded; default 0.98.",
+)
 @retry_option
 @click.option(
     "--out", type=FOLDER, default=Path("cia-results"), show_default=True, help="Results folder to write into."
@@ -364,15 +369,17 @@ def evaluate(
     weights: tuple[str, ...],
     device: str,
     parameters: int | None,
+    min_coverage: float | None,
     retry_failed: bool,
     out: Path,
 ) -> None:
     """Score a model: a linear probe on each chiral group."""
+    from cia_bench.evaluation import EvaluationSettings, write_result
     from cia_bench.evaluation import evaluate as evaluate_embeddings
-    from cia_bench.evaluation import write_result
     from cia_bench.store import is_store
 
     given = _weights(weights)
+    settings = EvaluationSettings() if min_coverage is None else EvaluationSettings(min_coverage=min_coverage)
     if embeddings is None:
         if model is None:
             raise ConfigError("what to score? give --model ENCODER:SUMMARY, like pixels:concat, or --embeddings FILE")
@@ -387,7 +394,7 @@ def evaluate(
         from cia_bench.encoders import choose_device
 
         device = choose_device(device)
-    result = evaluate_embeddings(embeddings, data, model, parameters, sources, weights=given, device=device)
+    result = evaluate_embeddings(embeddings, data, model, parameters, sources, settings, given, device)
     folder = write_result(result, out)
     click.echo(str(result))
     click.echo(f"wrote {folder}")

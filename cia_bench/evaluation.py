@@ -8,8 +8,23 @@ import numpy as np
 import pandas as pd
 
 from cia_bench.build import Data, read_data, versions
+from cia_bench.coverage import (
+    COVERAGE,
+    count_coverage,
+    coverage_in_words,
+    lowest_groups_in_words,
+    refuse_low_coverage,
+)
 from cia_bench.embeddings import Embeddings, load_embeddings, load_model
-from cia_bench.errors import BuildError, ConfigError, EmbeddingError, ProbeError, ResultError, printable, some
+from cia_bench.errors import (
+    BuildError,
+    ConfigError,
+    EmbeddingError,
+    ProbeError,
+    ResultError,
+    printable,
+    some,
+)
 from cia_bench.files import folder_name, read_json, whole_files, write_json
 from cia_bench.probes import build_probe
 from cia_bench.statistics import percentile_interval, resample_group_mean, wilson_interval
@@ -17,7 +32,7 @@ from cia_bench.store import is_store
 from cia_bench.tables import PREDICTIONS
 
 RESULT_FILE = "result.json"
-COVERAGE = ("train_rows", "learnt_rows", "validation_rows", "scored_rows")
+PREDICTIONS_FILE = "predictions.parquet"
 RESULT_FIELDS = ("model", "embeddings", "protocol", "statistics", "sources", "mean", "groups", "versions")
 
 
@@ -30,6 +45,7 @@ class EvaluationSettings:
     level: float = 0.95  # of every interval
     draws: int = 10_000  # bootstrap draws behind a mean's interval
     seed: int = 0
+    min_coverage: float = 0.98  # share of a source's training rows, and of its validation rows, that are embedded
 
     def __post_init__(self):
         if self.protocol != "paper":
@@ -39,6 +55,10 @@ class EvaluationSettings:
             raise ConfigError(f"level is {self.level}; an interval needs a share between 0 and 1")
         if self.draws < 1:
             raise ConfigError(f"draws is {self.draws}; a bootstrap needs at least one")
+        if self.seed < 0:
+            raise ConfigError(f"seed is {self.seed}; it can't be negative")
+        if not 0 <= self.min_coverage <= 1:
+            raise ConfigError(f"min_coverage is {self.min_coverage}; it is a share, from 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -53,8 +73,8 @@ class Result:
 
     @property
     def groups(self) -> pd.DataFrame:
-        """A row a chiral group: clips, right answers, accuracy with Wilson interval, what a constant answer scores."""
-        return pd.DataFrame(self.record["groups"])
+        """A row a chiral group: right answers, accuracy with Wilson interval, a constant answer's score, coverage."""
+        return pd.json_normalize(self.record["groups"], sep="_")
 
     @property
     def sources(self) -> pd.DataFrame:
@@ -71,6 +91,8 @@ class Result:
             lines.append(f"  {name:<10} {_in_words(score)}; {score['groups']} groups, {score['clips']:,} clips")
             missing = coverage_in_words(score)
             lines += [f"  {missing}"] if missing else []
+            groups = [group for group in self.record["groups"] if group["source"] == name]
+            lines += [f"    {line}" for line in lowest_groups_in_words(groups)]
         if len(self.record["sources"]) > 1:
             lines.append(f"  {'mean':<10} {_in_words(self.record['mean'])}")
         lines += [f"  left out {source}: no embedding of its clips" for source in self.record["left_out_sources"]]
@@ -80,15 +102,6 @@ class Result:
 def _in_words(score: dict) -> str:
     reason = "" if score["interval"] else " [no interval: nothing to resample]"
     return f"{percent(score)}{reason}, a constant answer {100 * score['constant']['accuracy']:.1f}"
-
-
-def coverage_in_words(score: dict) -> str:
-    """What a source's score leaves out, or nothing if that is nothing."""
-    train, learnt, validation, scored = (score["coverage"][name] for name in COVERAGE)
-    if (train, validation) == (learnt, scored):
-        return ""
-    counts = f"{learnt:,} of {train:,} training rows and {scored:,} of {validation:,} validation rows"
-    return f"coverage: {counts}; the other clips failed to embed"
 
 
 def percent(score: dict) -> str:
@@ -114,11 +127,11 @@ def evaluate(
     store, with the `weights` of its summary, which runs on `device`; otherwise it names the model, by default after the
     file. `parameters` is its number of parameters. Without `sources`, all built sources that have any embedding are
     scored, the others are listed in the record. Clips that failed to embed in a store are left out, which the record's
-    coverage tells.
+    coverage tells by source and group; a source that lacks more than settings.min_coverage allows is refused.
 
-    Raises EmbeddingError if embeddings are unreadable, repeated, not finite, of clips that are not in `data`, or
-    lacking for some clip of a scored source; BuildError if the data is damaged or a group lacks a label; ProbeError if
-    the numbers are too large to fit.
+    Raises EmbeddingError if embeddings are unreadable, repeated, not finite, of clips that are not in `data`, lacking
+    for some clip of a scored source, or if too many of a source's clips failed; BuildError if the data is damaged or a
+    group lacks a label; ProbeError if the numbers are too large to fit.
     """
     settings = settings or EvaluationSettings()
     everything = data if isinstance(data, Data) else read_data(data)
@@ -130,18 +143,28 @@ def evaluate(
     if parameters is not None and parameters < 0:
         raise ConfigError(f"the model's number of parameters is {parameters}; it can't be negative")
     scored = _choose_sources(loaded, everything, list(sources))
+    clips = everything.clips.assign(embedded=everything.clips.clip_id.isin(loaded.clip_ids))
+    coverage = {source: count_coverage(clips[clips.source == source]) for source in scored}
+    for source in scored:
+        refuse_low_coverage(loaded.place, source, coverage[source], settings.min_coverage)
     predictions = pd.concat([_predict(loaded, everything.of(source), settings) for source in scored], ignore_index=True)
-    parts = {source: _summarise(source, predictions, everything, loaded, settings) for source in scored}
+    parts = {source: score_source(source, predictions[predictions.source == source], settings) for source in scored}
     record = {
         "model": {"name": name, "parameters": parameters, "dim": loaded.vectors.shape[1]},
         "embeddings": loaded.origin,
         "protocol": {"name": settings.protocol, "probe": {"name": settings.probe, **vars(build_probe(settings.probe))}},
         "statistics": {"level": settings.level, "draws": settings.draws, "seed": settings.seed},
-        "sources": {source: part.record for source, part in parts.items()},
+        "min_coverage": settings.min_coverage,
+        "sources": {
+            source: {"fingerprint": everything.fingerprint(source), **part.record, "coverage": coverage[source]}
+            for source, part in parts.items()
+        },
         "left_out_sources": [source for source in everything.source_names() if source not in scored],
-        "mean": _mean_over_sources(list(parts.values()), settings.level),
+        "mean": mean_over_sources(list(parts.values()), settings.level),
         "groups": [
-            row for source in scored for row in _group_rows(predictions[predictions.source == source], settings.level)
+            row
+            for source in scored
+            for row in _group_rows(predictions[predictions.source == source], clips, settings.level)
         ],
         "versions": versions(),
     }
@@ -174,11 +197,11 @@ def _choose_sources(embeddings: Embeddings, data: Data, asked: list[str]) -> lis
     for source in asked or data.source_names():
         clips = pd.Index(data.of(source).clips.clip_id.unique())
         missing = clips[~clips.isin(ids)]
-        if len(missing) == len(clips) and not asked:
+        untried = missing[~missing.isin(list(embeddings.failures))]
+        if len(untried) == len(clips) and not asked:
             continue
-        missing = missing[~missing.isin(list(embeddings.failures))]
-        if len(missing):
-            raise EmbeddingError(f"{place} lacks {some(missing.tolist())} of the {len(clips)} clips of {source}")
+        if len(untried):
+            raise EmbeddingError(f"{place} lacks {some(untried.tolist())} of the {len(clips)} clips of {source}")
         scored.append(source)
     return sorted(set(scored))
 
@@ -188,9 +211,9 @@ def _predict(embeddings: Embeddings, data: Data, settings: EvaluationSettings) -
     columns = ["group_id", "clip_id", "source", "label", "split", "subject", "video"]
     clips = data.clips[columns].sort_values(["group_id", "clip_id"])
     clips = clips.assign(row=embeddings.clip_ids.get_indexer(clips.clip_id))
-    clips = clips[clips.row >= 0]  # the others failed to embed: coverage tells
     answers = []
     for group_id, group in clips.groupby("group_id"):
+        group = group[group.row >= 0]  # the others failed to embed: coverage tells
         train, validation = (group[group.split == split] for split in ("train", "validation"))
         for split, part in (("train", train), ("validation", validation)):
             absent = {0, 1} - set(part.label)
@@ -212,54 +235,51 @@ def _predict(embeddings: Embeddings, data: Data, settings: EvaluationSettings) -
 
 
 @dataclass(frozen=True)
-class _SourceScore:
-    record: dict
+class SourceScore:
+    """A source's score as a result's record has it, and the bootstrap that its intervals come from."""
+
+    record: dict  # groups, clips, accuracy, interval, constant, resampled
     draws: np.ndarray | None  # bootstrap values of the mean over groups, of the probe
     constant_draws: np.ndarray | None  # and of the constant answer, from the same draws
 
 
-def _summarise(
-    source: str, predictions: pd.DataFrame, data: Data, embeddings: Embeddings, settings: EvaluationSettings
-) -> _SourceScore:
-    """Mean accuracy over groups, resampling subjects, or videos where the source does not name its subjects."""
-    rows = predictions[predictions.source == source]
+def score_source(source: str, rows: pd.DataFrame, settings: EvaluationSettings) -> SourceScore:
+    """Mean accuracy over groups, resampling subjects, or videos where the source does not name its subjects.
+
+    `rows` are the source's predictions (columns of tables.PREDICTIONS).
+    """
     unit = "video" if rows.subject.isna().any() else "subject"
     clusters = pd.factorize(rows[unit], sort=True)[0]
     groups = pd.factorize(rows.group_id)[0]
     means, draws = {}, {}
     for answer in ("prediction", "constant"):
-        correct = (rows[answer] == rows.label).to_numpy(float)
-        means[answer] = float(pd.Series(correct).groupby(groups).mean().mean())
+        means[answer] = group_mean(rows, answer)
         draws[answer] = None
         if clusters.max() > 0:  # one person or video alone says nothing of how others would differ
+            correct = (rows[answer] == rows.label).to_numpy(float)
             generator = np.random.default_rng([settings.seed, *source.encode()])
             draws[answer] = resample_group_mean(correct, groups, clusters, settings.draws, generator)
     record = {
-        "fingerprint": data.fingerprint(source),
         "groups": rows.group_id.nunique(),
         "clips": len(rows),
         "accuracy": means["prediction"],
         "interval": _interval(draws["prediction"], settings.level),
         "constant": {"accuracy": means["constant"], "interval": _interval(draws["constant"], settings.level)},
         "resampled": {"unit": unit, "count": int(clusters.max()) + 1},
-        "coverage": _coverage(data.of(source).clips, rows, embeddings),
     }
-    return _SourceScore(record, draws["prediction"], draws["constant"])
+    return SourceScore(record, draws["prediction"], draws["constant"])
 
 
-def _coverage(clips: pd.DataFrame, scored: pd.DataFrame, embeddings: Embeddings) -> dict[str, int]:
-    """How many rows the source has of each split, and how many of them were learnt from or scored."""
-    embedded = clips[clips.clip_id.isin(embeddings.clip_ids)]
-    counts = [(clips.split == "train").sum(), (embedded.split == "train").sum()]
-    counts += [(clips.split == "validation").sum(), len(scored)]
-    return dict(zip(COVERAGE, map(int, counts), strict=True))
+def group_mean(rows: pd.DataFrame, answer: str) -> float:
+    """The accuracy of `answer`, a column of tables.PREDICTIONS, as a fraction, averaged over groups."""
+    return float((rows[answer] == rows.label).astype(float).groupby(rows.group_id).mean().mean())
 
 
 def _interval(draws: np.ndarray | None, level: float) -> list[float] | None:
     return None if draws is None else list(percentile_interval(draws, level))
 
 
-def _mean_over_sources(parts: list[_SourceScore], level: float) -> dict:
+def mean_over_sources(parts: list[SourceScore], level: float) -> dict:
     """Mean over the scored sources; they share no subject, so their draws are independent and average as they stand."""
 
     def mean(records: list[dict], draws: list[np.ndarray | None]) -> dict:
@@ -274,7 +294,9 @@ def _mean_over_sources(parts: list[_SourceScore], level: float) -> dict:
     return {**mean(records, [part.draws for part in parts]), "constant": constant}
 
 
-def _group_rows(predictions: pd.DataFrame, level: float) -> list[dict]:
+def _group_rows(predictions: pd.DataFrame, clips: pd.DataFrame, level: float) -> list[dict]:
+    """A row a group for the record; `clips` says by its column `embedded` which of all clips have an embedding."""
+    coverage = {group_id: count_coverage(group) for group_id, group in clips.groupby("group_id")}
     rows = []
     for group_id, group in predictions.groupby("group_id"):
         n, correct = len(group), int((group.prediction == group.label).sum())
@@ -288,6 +310,7 @@ def _group_rows(predictions: pd.DataFrame, level: float) -> list[dict]:
                 "accuracy": correct / n,
                 "interval": list(wilson_interval(correct, n, level)),
                 "constant": float((group.constant == group.label).mean()),
+                "coverage": coverage[group_id],
             }
         )
     return rows
@@ -303,7 +326,7 @@ def write_result(result: Result, results: Path) -> Path:
     if (folder / RESULT_FILE).exists() and _identity(read_result(folder)) != _identity(result.record):
         raise ResultError(f"{folder} holds another result; delete it, or give this one another name or another --out")
     with whole_files(folder, seal=RESULT_FILE) as scratch:
-        PREDICTIONS.write(scratch / "predictions.parquet", result.predictions)
+        PREDICTIONS.write(scratch / PREDICTIONS_FILE, result.predictions)
         write_json(scratch / RESULT_FILE, result.record)
     return folder
 
@@ -348,6 +371,9 @@ def _record_problem(record: dict) -> str | None:
             return "protocol has no probe"
         if not _is_fraction(record["statistics"]["level"]):
             return f"statistics.level is {record['statistics']['level']!r}, no fraction"
+        draws, seed = record["statistics"]["draws"], record["statistics"]["seed"]
+        if not isinstance(draws, int) or not isinstance(seed, int) or draws < 1 or seed < 0:
+            return f"statistics has {draws!r} draws with seed {seed!r}"
         if not sources:
             return "it has no source"
         for source in sources.values():

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from conftest import SAMPLE, refusal, run_cia, snapshot
+from test_extract import write_damaged_video
 
 from cia_bench.cli import main
 
@@ -89,6 +90,42 @@ def test_a_corrupt_clip_is_one_failure_and_changes_no_other_answer(place):
     assert "coverage: 168 of 168 training rows and 111 of 112" in run_cia("leaderboard", cwd=place).stdout
 
 
+def test_a_mended_clip_is_scored_after_retry_failed(place, monkeypatch):
+    monkeypatch.chdir(place)
+
+    def cia(command: str):
+        return CliRunner().invoke(main, command.split())  # in this process: torch is slow to import
+
+    clip_id, video = first_validation_clip(place)
+    whole = write_damaged_video(video)
+    score = "eval --model pixels:concat --device cpu"
+    refused = cia(f"{score} --min-coverage 0.995")
+    assert refused.exit_code == 1, refused.output
+    assert refused.stderr.splitlines()[-1] == (  # after the progress of extraction
+        "Error: cia-embeddings (pixels:concat) covers 99.1% of the validation rows of synthetic (111 of 112), less "
+        "than --min-coverage 0.995; failures.parquet there says why clips failed: try them again with --retry-failed, "
+        "mend their videos, or give a lower --min-coverage"
+    )
+    assert not (place / "cia-results").exists()
+    accepted = cia(f"{score} --min-coverage 0.99 --out partial")
+    assert accepted.exit_code == 0 and "which leaves 100% and 99.1%\n    synthetic/" in accepted.stdout, accepted.output
+    assert json.loads((place / "partial" / "pixels_concat" / "result.json").read_text())["min_coverage"] == 0.99
+
+    left = f"pixels: 0 new embeddings, 279 kept, in cia-embeddings/pixels\npixels: failed {clip_id}: "
+    still = cia("extract --model pixels --retry-failed")
+    assert still.stdout.startswith(left) and "extract pixels: 1/1" in still.stderr
+    video.write_bytes(whole)  # which nothing that is read of a video to know it again tells
+    for command in ("extract --model pixels", f"{score} --min-coverage 0.99 --out partial"):
+        known = cia(command)
+        assert known.stdout.startswith(left) and known.stderr == "", known.output
+    mended = cia(f"{score} --min-coverage 1 --retry-failed")
+    assert mended.stdout.startswith("pixels: 1 new embeddings, 279 kept, in cia-embeddings/pixels\npixels:concat ")
+    assert "failed" not in mended.stdout and "coverage" not in mended.stdout, mended.output
+    assert not len(pd.read_parquet(place / "cia-embeddings" / "pixels" / "failures.parquet"))
+    again = cia("extract --model pixels --retry-failed")
+    assert again.stdout == "pixels: 0 new embeddings, 280 kept, in cia-embeddings/pixels\n"
+
+
 def test_sources_without_videos_or_embeddings_are_left_out_and_named(place):
     run_cia("build", "--source", "epic", "--annotations", SAMPLE, cwd=place)
     extracted = run_cia("extract", "--model", "pixels", cwd=place)
@@ -145,6 +182,8 @@ def test_sources_without_videos_or_embeddings_are_left_out_and_named(place):
         ("eval --model pixels:lift --weights lift=a=b", "there is no LiFT checkpoint a=b"),
         ("eval --model a:b:c", "model 'a:b:c' is not like encoder:summary"),
         ("eval --embeddings cia-embeddings", "has embeddings of dinov2-small-reg, pixels; choose with --model"),
+        ("eval --embeddings cia-embeddings --model pixels:mean --retry-failed", "--embeddings give it to cia extract"),
+        ("eval --model pixels:mean --min-coverage 98", "min_coverage is 98.0; it is a share, from 0 to 1"),
         ("eval --embeddings cia-embeddings --model pixels:mean --videos x", "with --embeddings they are there already"),
         (
             "eval --embeddings cia-embeddings --model dinov2-small-reg:lift --weights lift=lift-pixels",

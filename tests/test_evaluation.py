@@ -214,7 +214,7 @@ def test_a_group_with_one_label_is_named(split, embeddings, data):
 
 
 def test_wrong_settings_and_names_are_refused(embeddings, data):
-    for settings in ({"protocol": "x"}, {"probe": "x"}, {"level": 1.0}, {"draws": 0}):
+    for settings in ({"protocol": "x"}, {"probe": "x"}, {"level": 1.0}, {"draws": 0}, {"seed": -1}):
         with pytest.raises(ConfigError):
             EvaluationSettings(**settings)
     with pytest.raises(ConfigError, match="no source 'moon' in the data; choose from epic"):
@@ -288,6 +288,9 @@ def test_the_package_evaluates_whatever_was_imported_before(embeddings, data):
         (lambda record: record["protocol"].update(probe="ridge"), "TypeError"),
         (lambda record: record["statistics"].pop("level"), "KeyError 'level'"),
         (lambda record: record["statistics"].update(level="most"), "statistics.level is 'most', no fraction"),
+        (lambda record: record["statistics"].pop("draws"), "KeyError 'draws'"),
+        (lambda record: record["statistics"].update(draws=0), "statistics has 0 draws with seed 0"),
+        (lambda record: record["statistics"].update(seed="x"), "statistics has 200 draws with seed 'x'"),
         (lambda record: record["sources"]["epic"].pop("clips"), "KeyError 'clips'"),
         (lambda record: record["sources"]["epic"].update(clips="many"), "a source has no fingerprint, groups or clips"),
     ],

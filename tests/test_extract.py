@@ -18,7 +18,7 @@ from cia_bench.build import Data, read_data
 from cia_bench.demo import save_random_dinov2
 from cia_bench.embeddings import load_model
 from cia_bench.errors import BuildError, ConfigError, EmbeddingError, EncoderError
-from cia_bench.evaluation import evaluate
+from cia_bench.evaluation import EvaluationSettings, evaluate
 from cia_bench.extract import DIGESTED, extract, video_folders
 from cia_bench.store import read_store, read_training
 from cia_bench.tables import CLIPS, GROUPS
@@ -409,7 +409,9 @@ def test_a_corrupt_clip_costs_its_own_score_alone(data, undisturbed, store):
     path.write_bytes(path.read_bytes()[:1500])
     (done,) = extract(["pixels"], data, store)
     assert done.failures.clip_id.tolist() == [CORRUPT]
-    result = evaluate(store, data, model)
+    with pytest.raises(EmbeddingError, match="covers 87.5% of the validation rows of synthetic"):
+        evaluate(store, data, model)
+    result = evaluate(store, data, model, settings=EvaluationSettings(min_coverage=0.8))
     coverage = result.record["sources"]["synthetic"]["coverage"]
     assert coverage == {"train_rows": 8, "learnt_rows": 8, "validation_rows": 8, "scored_rows": 7}
     assert result.record["sources"]["epic"] == whole.record["sources"]["epic"]

@@ -4,8 +4,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from cia_bench.coverage import coverage_in_words
 from cia_bench.errors import ResultError
-from cia_bench.evaluation import RESULT_FILE, coverage_in_words, fingerprints, read_result
+from cia_bench.evaluation import RESULT_FILE, fingerprints, read_result
 
 CONSTANT = "constant"  # the row of an answer that is always the training clips' majority
 
