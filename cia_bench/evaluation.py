@@ -22,6 +22,7 @@ from cia_bench.errors import (
     EmbeddingError,
     ProbeError,
     ResultError,
+    TableError,
     printable,
     some,
 )
@@ -33,6 +34,7 @@ from cia_bench.tables import PREDICTIONS
 
 RESULT_FILE = "result.json"
 PREDICTIONS_FILE = "predictions.parquet"
+ROUNDING = 1e-9  # two accuracies closer than this are of the same answers
 RESULT_FIELDS = ("model", "embeddings", "protocol", "statistics", "sources", "mean", "groups", "versions")
 
 
@@ -352,6 +354,43 @@ def read_result(folder: Path) -> dict:
     if problem:
         raise ResultError(f"{path} is no result of cia eval: {problem}")
     return record
+
+
+def read_predictions(folder: Path, record: dict) -> pd.DataFrame:
+    """Read predictions.parquet (columns of tables.PREDICTIONS) beside the result whose record this is.
+
+    Raises ResultError if it can't be read or is not what the record's scores were counted from.
+    """
+    path = folder / PREDICTIONS_FILE
+    try:
+        predictions = PREDICTIONS.read(path)
+    except TableError as error:
+        raise ResultError(f"{error}; score {record['model']['name']!r} again") from error
+    problem = _predictions_problem(predictions, record)
+    if problem:
+        raise ResultError(f"{path} does not fit {RESULT_FILE}: {problem}; score {record['model']['name']!r} again")
+    return predictions
+
+
+def _predictions_problem(predictions: pd.DataFrame, record: dict) -> str | None:
+    """What in predictions contradicts the record's scores, or None."""
+    if predictions.duplicated(list(PREDICTIONS.key)).any():
+        return "a clip stands there twice in one group"
+    strange = set(predictions.source) - set(record["sources"])
+    if strange:
+        return f"the result has no source {min(strange)!r}"
+    for source, score in record["sources"].items():
+        rows = predictions[predictions.source == source]
+        counts = {"groups": rows.group_id.nunique(), "clips": len(rows)}
+        for what, count in counts.items():
+            if count != score[what]:
+                return f"{source} has {count:,} {what}, not {score[what]:,}"
+        expected = {"prediction": score["accuracy"], "constant": score["constant"]["accuracy"]}
+        for answer, accuracy in expected.items():
+            found = group_mean(rows, answer)
+            if abs(found - accuracy) > ROUNDING:
+                return f"{source}'s column {answer} gives an accuracy of {found:.4f}, not {accuracy:.4f}"
+    return None
 
 
 def _record_problem(record: dict) -> str | None:

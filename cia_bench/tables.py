@@ -195,7 +195,10 @@ PREDICTIONS = Table(
             _required("group_id", pa.string()),
             _required("clip_id", pa.string()),
             _required("source", pa.string()),
+            _required("video", pa.string()),  # this and the subject as in CLIPS: a mean's interval resamples them
+            pa.field("subject", pa.string()),
             _required("label", pa.int8()),
+            _required("constant", pa.int8()),  # the more frequent label of the group's training clips
             _required("prediction", pa.int8()),
             _required("score", pa.float64()),  # the probe's decision value: above 0 predicts label 1
         ]

@@ -67,7 +67,13 @@ ROWS = {
     ),
     "predictions": (
         PREDICTIONS,
-        [{"group_id": "g", "clip_id": "a", "source": "toy", "label": 1, "prediction": 0, "score": -0.5}],
+        [
+            {
+                **{"group_id": "g", "clip_id": clip_id, "source": "toy", "video": "a.mp4", "subject": subject},
+                **{"label": 1, "constant": 1, "prediction": 0, "score": -0.5},
+            }
+            for clip_id, subject in (("a", None), ("b", "P01"))
+        ],
     ),
 }
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from cia_bench.coverage import coverage_in_words
 from cia_bench.errors import ResultError
-from cia_bench.evaluation import RESULT_FILE, fingerprints, read_result
+from cia_bench.evaluation import RESULT_FILE, ROUNDING, fingerprints, read_result
+from cia_bench.leaderboard.common import on_common_clips
 
 CONSTANT = "constant"  # the row of an answer that is always the training clips' majority
 
@@ -30,7 +31,7 @@ class Ranking:
     level: float  # of the intervals
     sources: dict[str, dict]  # by name: groups, clips, fingerprint
     rows: list[Row]
-    gaps: list[str]  # what scores leave out, a line each
+    gaps: list[str]  # what scores leave out, a line each: on which clips models are compared, what each lacks
 
 
 def read_results(folders: list[Path]) -> list[tuple[Path, dict]]:
@@ -56,7 +57,10 @@ def read_results(folders: list[Path]) -> list[tuple[Path, dict]]:
 def rank(results: list[tuple[Path, dict]]) -> list[Ranking]:
     """Sort results into rankings by data fingerprints, protocol and interval level; the largest ranking first.
 
-    Raises ResultError if two comparable results have one name, or differ in what a constant answer scores.
+    Results of one ranking are compared on the validation clips that all of them scored (see on_common_clips).
+
+    Raises ResultError if two comparable results have one name, or differ in what a constant answer scores, or as
+    on_common_clips does.
     """
     comparable: dict[str, list[tuple[Path, dict]]] = {}
     for path, record in results:
@@ -67,7 +71,8 @@ def rank(results: list[tuple[Path, dict]]) -> list[Ranking]:
 
 def _ranking(results: list[tuple[Path, dict]]) -> Ranking:
     _refuse_conflicts(results)
-    record = max((record for _, record in results), key=_scored_clips)  # its constant answer speaks for all
+    records, common = on_common_clips(results)
+    record = max(records, key=_learnt_rows)  # its constant answer, which depends on the training clips, speaks for all
     rows = [
         Row(
             record["model"]["name"],
@@ -76,7 +81,7 @@ def _ranking(results: list[tuple[Path, dict]]) -> Ranking:
             record["sources"],
             record["mean"],
         )
-        for _, record in results
+        for record in records
     ]
     rows.sort(key=lambda row: (-row.mean["accuracy"], row.model))
     constant_scores = {name: source["constant"] for name, source in record["sources"].items()}
@@ -90,16 +95,19 @@ def _ranking(results: list[tuple[Path, dict]]) -> Ranking:
         },
         rows=[*rows, constant],
         gaps=[
-            f"{record['model']['name']}, {name}, {words}"
-            for _, record in results
-            for name, source in record["sources"].items()
-            if (words := coverage_in_words(source))
+            *common,
+            *(
+                f"{record['model']['name']}, {name}, {words}"
+                for record in records
+                for name, source in record["sources"].items()
+                if (words := coverage_in_words(source))
+            ),
         ],
     )
 
 
-def _scored_clips(record: dict) -> int:
-    return sum(source["clips"] for source in record["sources"].values())
+def _learnt_rows(record: dict) -> int:
+    return sum(source["coverage"]["learnt_rows"] for source in record["sources"].values())
 
 
 def _refuse_conflicts(results: list[tuple[Path, dict]]) -> None:
@@ -114,7 +122,7 @@ def _refuse_conflicts(results: list[tuple[Path, dict]]) -> None:
         for source, score in record["sources"].items():
             answer = score["constant"]["accuracy"]  # depends on the clips alone
             first_path, expected = first_seen.setdefault((source, *score["coverage"].values()), (path, answer))
-            if coverage_in_words(score) == "" and abs(answer - expected) > 1e-9:
+            if coverage_in_words(score) == "" and abs(answer - expected) > ROUNDING:
                 raise ResultError(
                     f"{path} and {first_path} disagree on what a constant answer scores on the same clips of {source}; "
                     "one of them was changed by hand: score it again"
