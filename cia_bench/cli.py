@@ -40,7 +40,7 @@ weights_option = click.option(
     "weights",
     multiple=True,
     metavar="M=DIR",
-    help="Weights of an encoder or a summary, like lift=DIR; may be repeated.",
+    help="Weights of an encoder, a summary, like lift=DIR, or a part, like pixels:lift=DIR; may be repeated.",
 )
 device_option = click.option(
     "--device", default="auto", show_default=True, help="cpu, cuda, or auto: the GPU if there is one."
@@ -299,12 +299,12 @@ def _extract(models, data, sources, videos, out, weights: dict[str, str], device
             click.echo(printable(f"{done.encoder}: failed {first.clip_id}: {first.reason}{more}"))
 
 
-def _check_summary(model: str, weights: dict[str, str]) -> None:
-    from cia_bench.encoders import load_summary, parse_model
+def _check_summaries(model: str, weights: dict[str, str]) -> None:
+    from cia_bench.encoders import load_summary, parse_parts, summary_weights
 
-    summary = parse_model(model).summary
-    if summary:
-        load_summary(summary, weights.get(summary))
+    for part in parse_parts(model):
+        if part.summary:
+            load_summary(part.summary, summary_weights(part, weights))
 
 
 @main.command()
@@ -346,7 +346,13 @@ def train(trainer: str, embeddings: Path, encoder: str | None, out: Path, device
     help="A store, or one vector a clip: .parquet, .npz, or a folder of <clip id>.npy; default: the store "
     "cia-embeddings, after extracting what it lacks.",
 )
-@click.option("--model", help="ENCODER[:SUMMARY], like pixels:concat; for a file: what to call it.")
+@click.option("--model", help="ENCODER[:SUMMARY], like pixels:concat, or parts joined by +; for a file: its name.")
+@click.option(
+    "--combine",
+    default="raw",
+    show_default=True,
+    help="How to join a model's parts: raw, or l2, each part's vector of each clip made unit length first.",
+)
 @videos_option
 @weights_option
 @device_option
@@ -365,6 +371,7 @@ def evaluate(
     sources: tuple[str, ...],
     embeddings: Path | None,
     model: str | None,
+    combine: str,
     videos: Path | None,
     weights: tuple[str, ...],
     device: str,
@@ -374,6 +381,7 @@ def evaluate(
     out: Path,
 ) -> None:
     """Score a model: a linear probe on each chiral group."""
+    from cia_bench.combined import check_combination
     from cia_bench.evaluation import EvaluationSettings, write_result
     from cia_bench.evaluation import evaluate as evaluate_embeddings
     from cia_bench.store import is_store
@@ -384,7 +392,8 @@ def evaluate(
         if model is None:
             raise ConfigError("what to score? give --model ENCODER:SUMMARY, like pixels:concat, or --embeddings FILE")
         embeddings = Path("cia-embeddings")
-        _check_summary(model, given)  # before hours of extraction
+        check_combination(combine)  # this and the next before hours of extraction
+        _check_summaries(model, given)
         _extract([model], data, sources, videos, embeddings, given, device, retry_failed)
     elif videos is not None:
         raise ConfigError("--videos is to extract embeddings from; with --embeddings they are there already")
@@ -394,7 +403,7 @@ def evaluate(
         from cia_bench.encoders import choose_device
 
         device = choose_device(device)
-    result = evaluate_embeddings(embeddings, data, model, parameters, sources, settings, given, device)
+    result = evaluate_embeddings(embeddings, data, model, parameters, sources, settings, given, device, combine)
     folder = write_result(result, out)
     click.echo(str(result))
     click.echo(f"wrote {folder}")

@@ -1,6 +1,7 @@
 """Read embeddings, whatever file, store or frame they come in, and check them."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -8,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cia_bench.encoders import check_models, load_summary, parse_model
+from cia_bench.combined import RAW, check_combination, join, name_with
+from cia_bench.encoders import ModelName, check_models, load_summary, parse_parts, summary_weights
 from cia_bench.errors import ConfigError, EmbeddingError, EncoderError, some
-from cia_bench.store import read_store, stored_encoders
+from cia_bench.store import Stored, read_store, stored_encoders
 from cia_bench.tables import read_embeddings
 
 FORMS = (
@@ -37,36 +39,52 @@ def load_model(
     weights: Mapping[str, str] | None = None,
     only: Iterable[str] | None = None,
     device: str = "cpu",
+    combine: str = RAW,
 ) -> Embeddings:
     """Read a store and summarise its frame sequences as `model` says, for all clips or only those named.
 
-    `model` may be None if the store has one video encoder alone. `weights` maps a summary's name to its weights.
+    `model` may be None if the store has one video encoder alone. `weights` maps a summary's name, or a whole part's, to
+    its weights. The vectors of a model's parts are joined as `combine` says (combined.COMBINATIONS); a clip that failed
+    in one part failed.
 
-    Raises ConfigError for an unknown or unfit model, EmbeddingError if the store does not have it, EncoderError for
-    weights that do not load.
+    Raises ConfigError for an unknown or unfit model or combination, EmbeddingError if the store does not have it,
+    EncoderError for weights that do not load.
     """
-    store = Path(store)
+    check_combination(combine)
+    store, weights = Path(store), weights or {}
     encoders = stored_encoders(store)
     if model is None and len(encoders) > 1:
         raise ConfigError(f"{store} has embeddings of {', '.join(encoders)}; choose with --model ENCODER[:SUMMARY]")
-    name = parse_model(model or encoders[0])
-    check_models([name], weights or {})
-    stored = read_store(store, name.encoder, only)
-    place = f"{store} ({name})"
+    parts = parse_parts(model or encoders[0])
+    check_models(parts, weights)
+    only = None if only is None else list(only)  # read once for each encoder
+    stored = {encoder: read_store(store, encoder, only) for encoder in dict.fromkeys(part.encoder for part in parts)}
+    loaded = [_load_part(store, part, stored[part.encoder], weights, device) for part in parts]
+    if len(parts) == 1 and combine == RAW:
+        return loaded[0]
+    shared = Counter(part.encoder for part in parts)
+    counted_again = sum((times - 1) * stored[encoder].record["parameters"] for encoder, times in shared.items())
+    whole = _combine(store, loaded, combine)
+    return replace(whole, parameters=sum(part.parameters for part in loaded) - counted_again)
+
+
+def _load_part(store: Path, part: ModelName, stored: Stored, weights: Mapping[str, str], device: str) -> Embeddings:
+    """The vectors of a model's one part, with its encoder's parameters and its summary's."""
+    place = f"{store} ({part})"
     if not len(stored.clips):
         raise EmbeddingError(f"{place} has no embedding of the data's clips; cia extract makes them")
     sequences = stored.embeddings.ndim == 3
-    if sequences != (name.summary is not None):
-        unit, wanted = ("frame", f"{name}:SUMMARY, like {name}:concat") if sequences else ("clip", name.encoder)
-        raise ConfigError(f"{place}: {name.encoder} gives one vector a {unit}; give --model {wanted}")
-    summary = load_summary(name.summary, (weights or {}).get(name.summary), device) if name.summary else None
-    if summary and summary.trained_on is not None:
-        _refuse_other_sequences(name.summary, summary.trained_on, stored.record)
+    if sequences != (part.summary is not None):
+        unit, wanted = ("frame", f"{part}:SUMMARY, like {part}:concat") if sequences else ("clip", part.encoder)
+        raise ConfigError(f"{place}: {part.encoder} gives one vector a {unit}; give --model {wanted}")
+    summary = load_summary(part.summary, summary_weights(part, weights), device) if part.summary else None
+    if summary:
+        refuse_other_sequences(part.summary, summary.trained_on, stored.record)
     clip_ids = stored.clips.clip_id.to_numpy(dtype=object)
     vectors = summary(stored.embeddings, clip_ids) if summary else stored.embeddings
-    loaded = _checked(place, str(name), clip_ids, vectors)
+    loaded = _checked(place, str(part), clip_ids, vectors)
     made_by = {key: stored.record[key] for key in ("encoder", "weights_sha256", "frames")}
-    summarised = {"name": name.summary, "weights_sha256": summary.weights_sha256} if summary else None
+    summarised = {"name": part.summary, "weights_sha256": summary.weights_sha256} if summary else None
     return replace(
         loaded,
         origin={**loaded.origin, **made_by, "summary": summarised},
@@ -75,8 +93,32 @@ def load_model(
     )
 
 
-def _refuse_other_sequences(summary: str, trained_on: dict, record: dict) -> None:
-    """Raise EncoderError unless a summary was trained on the same encoder; the number of frames may differ."""
+def _combine(store: Path, parts: list[Embeddings], how: str) -> Embeddings:
+    """The vectors of the clips that all parts have, joined; the origin holds that of each part."""
+    name = name_with("+".join(part.origin["name"] for part in parts), how)
+    place = f"{store} ({name})"
+    ids = parts[0].clip_ids
+    for part in parts[1:]:
+        ids = ids[ids.isin(part.clip_ids)]
+    if not len(ids):
+        raise EmbeddingError(f"{place}: no clip has an embedding of each part; cia extract makes them")
+    vectors = join([part.vectors[part.clip_ids.get_indexer(ids)] for part in parts], how)
+    whole = _checked(place, name, ids.to_numpy(dtype=object), vectors)
+    return replace(
+        whole,
+        origin={**whole.origin, "combine": how, "parts": [part.origin for part in parts]},
+        failures={
+            clip_id: f"{part.origin['encoder']}: {reason}"
+            for part in reversed(parts)  # so that of two reasons the first part's is told
+            for clip_id, reason in part.failures.items()
+        },
+    )
+
+
+def refuse_other_sequences(summary: str, trained_on: dict | None, record: dict) -> None:
+    """Raise EncoderError if a summary was trained, on another encoder than `record` says; frame counts may differ."""
+    if trained_on is None:
+        return
 
     def kind(origin: dict) -> tuple:
         frames = {**origin["frames"], "count": None} if isinstance(origin.get("frames"), dict) else None

@@ -1,7 +1,8 @@
 """What a model is: an encoder of frames and, for a frame encoder, a summary of its vectors; how each is found by name.
 
-A model is named `encoder[:summary]`. Encoders and summaries come from entry points (groups cia_bench.encoders and
-cia_bench.summaries), or from an import path `package.module:Class` in place of the encoder's name.
+A model is named `encoder[:summary]`, or several of these joined by `+`. Encoders and summaries come from entry points
+(groups cia_bench.encoders and cia_bench.summaries), or from an import path `package.module:Class` in place of the
+encoder's name.
 """
 
 import hashlib
@@ -125,7 +126,7 @@ class Summary(ABC):
 
 @dataclass(frozen=True)
 class ModelName:
-    """A model's name taken apart."""
+    """The name of a model, or of one part of it, taken apart."""
 
     encoder: str
     summary: str | None  # None: an encoder that gives one vector a clip
@@ -147,6 +148,26 @@ def parse_model(name: str) -> ModelName:
     return ModelName(head, rest[0] if rest else None)
 
 
+def parse_parts(name: str) -> tuple[ModelName, ...]:
+    """Take a model's name apart at each `+`, and each part as parse_model does; most models have one part.
+
+    Raises ConfigError for a part that is empty, of another form, or there twice.
+    """
+    names = name.split("+")
+    if len(names) > 1 and not all(names):
+        raise ConfigError(f"model {name!r} has an empty part; join parts like pixels:concat+dinov2-small-reg:mean")
+    parts = tuple(map(parse_model, names))
+    repeated = [str(part) for part in parts if parts.count(part) > 1]
+    if repeated:
+        raise ConfigError(f"model {name!r} has the part {repeated[0]} twice")
+    return parts
+
+
+def summary_weights(part: ModelName, weights: Mapping[str, str]) -> str | None:
+    """The weights of a part's summary: those given to the whole part, else to the summary's name."""
+    return weights.get(str(part), weights.get(part.summary)) if part.summary else None
+
+
 def load_encoder(name: str, weights: str | None = None, device: str = "cpu") -> Encoder:
     """Make the encoder of that name or import path.
 
@@ -154,14 +175,19 @@ def load_encoder(name: str, weights: str | None = None, device: str = "cpu") -> 
     lacks what an Encoder has.
     """
     encoder = _import_class(name) if ":" in name else _find(ENCODERS, name)
+    made = make_encoder(name, encoder, weights, device)
+    if ":" in name and made.weights_sha256 is None:  # code in the making: an edit makes it another model
+        made.weights_sha256 = sha256_of(Path(inspect.getfile(encoder)))
+    return made
+
+
+def make_encoder(name: str, encoder: object, weights: str | None = None, device: str = "cpu") -> Encoder:
+    """Make an encoder of a class, called `name` in messages; raises EncoderError unless it is one that is complete."""
     if not (isinstance(encoder, type) and issubclass(encoder, Encoder)):
         raise EncoderError(f"{name} is not a subclass of cia_bench.encoders.Encoder")
     if inspect.isabstract(encoder):
         raise EncoderError(f"{name} does not define embed")
-    made = encoder(weights, device)
-    if ":" in name and made.weights_sha256 is None:  # code in the making: an edit makes it another model
-        made.weights_sha256 = sha256_of(Path(inspect.getfile(encoder)))
-    return made
+    return encoder(weights, device)
 
 
 def load_summary(name: str, weights: str | None = None, device: str = "cpu") -> Summary:
@@ -247,12 +273,12 @@ def folder_digest(folder: Path, names: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
-def check_models(models: Sequence[ModelName], weights: Mapping[str, str]) -> None:
-    """Raise ConfigError if a summary is unknown, or `weights` names what none of the models has."""
-    for model in models:
-        if model.summary:
-            _find(SUMMARIES, model.summary)
-    parts = {part for model in models for part in (model.encoder, model.summary) if part}
-    unknown = sorted(set(weights) - parts)
+def check_models(parts: Sequence[ModelName], weights: Mapping[str, str]) -> None:
+    """Raise ConfigError if a summary is unknown, or `weights` names what none of the models' parts is or has."""
+    for part in parts:
+        if part.summary:
+            _find(SUMMARIES, part.summary)
+    names = {name for part in parts for name in (part.encoder, part.summary) if name}
+    unknown = sorted(set(weights) - names - {str(part) for part in parts})
     if unknown:
-        raise ConfigError(f"weights of {unknown[0]!r}, which no model here has; they have {', '.join(sorted(parts))}")
+        raise ConfigError(f"weights of {unknown[0]!r}, which no model here has; they have {', '.join(sorted(names))}")

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cia_bench.build import Data, read_data, versions
+from cia_bench.combined import RAW, check_combination, name_with
 from cia_bench.coverage import (
     COVERAGE,
     count_coverage,
@@ -121,15 +122,17 @@ def evaluate(
     settings: EvaluationSettings | None = None,
     weights: Mapping[str, str] | None = None,
     device: str = "cpu",
+    combine: str = RAW,
 ) -> Result:
     """Fit a probe on each group's training clips and score its validation clips (arXiv 2509.08502, linear probe).
 
     `embeddings` is a store, a file (see load_embeddings), a frame with columns clip_id and embedding, one vector a
     clip, or what load_model returns. `data` is a data folder or what `read_data` returns. `model` says which model of a
-    store, with the `weights` of its summary, which runs on `device`; otherwise it names the model, by default after the
-    file. `parameters` is its number of parameters. Without `sources`, all built sources that have any embedding are
-    scored, the others are listed in the record. Clips that failed to embed in a store are left out, which the record's
-    coverage tells by source and group; a source that lacks more than settings.min_coverage allows is refused.
+    store, with the `weights` of its summary, which runs on `device`, and `combine` how its parts are joined (see
+    load_model); otherwise it names the model, by default after the file. `parameters` is its number of parameters.
+    Without `sources`, all built sources that have any embedding are scored, the others are listed in the record. Clips
+    that failed to embed in a store are left out, which the record's coverage tells by source and group; a source that
+    lacks more than settings.min_coverage allows is refused.
 
     Raises EmbeddingError if embeddings are unreadable, repeated, not finite, of clips that are not in `data`, lacking
     for some clip of a scored source, or if too many of a source's clips failed; BuildError if the data is damaged or a
@@ -137,8 +140,8 @@ def evaluate(
     """
     settings = settings or EvaluationSettings()
     everything = data if isinstance(data, Data) else read_data(data)
-    loaded = _load(embeddings, model, weights or {}, device, everything)
-    name = loaded.origin["name"] if model is None else model
+    loaded = _load(embeddings, model, weights or {}, device, combine, everything)
+    name = loaded.origin["name"] if model is None else name_with(model, combine)
     parameters = loaded.parameters if parameters is None else parameters
     if not name.strip():
         raise ConfigError("the model's name is empty; give it one")
@@ -173,11 +176,17 @@ def evaluate(
     return Result(record, predictions[PREDICTIONS.schema.names])
 
 
-def _load(embeddings, model: str | None, weights: Mapping[str, str], device: str, data: Data) -> Embeddings:
+def _load(
+    embeddings, model: str | None, weights: Mapping[str, str], device: str, combine: str, data: Data
+) -> Embeddings:
+    check_combination(combine)
+    ready = isinstance(embeddings, Embeddings | pd.DataFrame)
+    if not ready and is_store(Path(embeddings)):
+        return load_model(embeddings, model, weights, data.clips.clip_id.unique(), device, combine)
+    if combine != RAW:
+        raise ConfigError(f"combine {combine} is for the models of a store; embeddings of a file are what they are")
     if isinstance(embeddings, Embeddings):
         return embeddings
-    if not isinstance(embeddings, pd.DataFrame) and is_store(Path(embeddings)):
-        return load_model(embeddings, model, weights, data.clips.clip_id.unique(), device)
     if weights:
         raise ConfigError("weights are for the models of a store; the embeddings of a file are what they are")
     return load_embeddings(embeddings)

@@ -23,7 +23,7 @@ from cia_bench.encoders import (
     checked_embedding,
     describe,
     load_encoder,
-    parse_model,
+    parse_parts,
 )
 from cia_bench.errors import BuildError, ConfigError, DecodeError, EncoderError, some
 from cia_bench.files import stays_inside
@@ -64,17 +64,17 @@ def extract(
     """Embed the clips of built sources with the encoders of `models`, into the store `out`; go on where a run ended.
 
     Without `sources`, all built sources whose videos are found (see video_folders). `weights` maps an encoder's name to
-    its weights. Models that share an encoder share its embeddings. A clip that can't be decoded becomes a failure;
-    it is tried again once its video or interval has changed, or with `retry_failed` in any case.
+    its weights. Models and parts of models that share an encoder share its embeddings. A clip that can't be decoded
+    becomes a failure; it is tried again once its video or interval has changed, or with `retry_failed` in any case.
 
     Raises ConfigError for unknown models and missing video folders, EncoderError if an encoder does not load or gives
     no embedding, EmbeddingError if the store holds embeddings of other weights or frames, WriteError from the disk.
     """
-    names = [parse_model(model) for model in models]
-    check_models(names, weights or {})
+    parts = [part for model in models for part in parse_parts(model)]
+    check_models(parts, weights or {})
     built = read_data(data, sources)
     folders = video_folders(data, built, list(sources), videos)
-    encoders = dict.fromkeys(model.encoder for model in names)
+    encoders = dict.fromkeys(part.encoder for part in parts)
     loaded = {name: load_encoder(name, (weights or {}).get(name), device) for name in encoders}
     return [
         _extract_one(name, encoder, built, folders, out, progress, retry_failed) for name, encoder in loaded.items()
