@@ -1,7 +1,8 @@
 """The open toolkit for chirality in video embeddings.
 
-In Python: `evaluate(embeddings, data)` scores embeddings, `read_data(folder)` reads what `cia build` wrote. Both are
-imported when first used, so that `import cia_bench` stays light.
+In Python: `evaluate(embeddings, data)` scores embeddings, `read_data(folder)` reads what `cia build` wrote,
+`check(model)` checks that a model keeps the contract. All are imported when first used, so that `import cia_bench`
+stays light. No module may have the name of one of them: importing it would hide the function.
 """
 
 import importlib
@@ -9,9 +10,11 @@ import importlib
 __version__ = "0.1.0"
 
 _HOMES = {
+    "CheckReport": "cia_bench.model_check",
     "Data": "cia_bench.build",
     "EvaluationSettings": "cia_bench.evaluation",
     "Result": "cia_bench.evaluation",
+    "check": "cia_bench.model_check",
     "evaluate": "cia_bench.evaluation",
     "read_data": "cia_bench.build",
     "read_result": "cia_bench.evaluation",

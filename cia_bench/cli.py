@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from cia_bench import __version__
-from cia_bench.errors import BuildError, CiaError, ConfigError, printable
+from cia_bench.errors import BuildError, CiaError, ConfigError, EncoderError, printable
 
 
 class OneLineErrors(click.Group):
@@ -260,6 +260,28 @@ def pairs(sources: tuple[str, ...], annotations: Path | None, propose: bool, cac
     for source, place in found.items():
         described.append(describe(source, read_actions(source, place, bool(skip_bad_rows)).frame))
     click.echo("".join(described), nl=False)
+
+
+@main.command()
+def models() -> None:
+    """List the encoders and summaries that installed packages offer."""
+    from cia_bench.offers import in_columns, offers
+
+    click.echo(in_columns(offers()), nl=False)
+
+
+@main.command()
+@click.option("--model", required=True, help="Like pixels, pixels:concat or my_models.colour:Colour.")
+@weights_option
+@device_option
+def check(model: str, weights: tuple[str, ...], device: str) -> None:
+    """Check in seconds that a model keeps the contract, on a few made-up clips."""
+    from cia_bench.model_check import check as check_model
+
+    report = check_model(model, _weights(weights), device)
+    click.echo(str(report))
+    if not report.passed:
+        raise EncoderError(report.verdict)
 
 
 @main.command()

@@ -47,7 +47,7 @@ def test_the_readmes_python_runs(tmp_path):
 
 def test_the_readme_lists_every_command_and_option():
     commands = re.findall(r"^  ([a-z]+)  ", run_cia("--help").stdout, re.MULTILINE)
-    assert len(commands) == 9
+    assert len(commands) == 11
     for command in commands:
         lines = [line.split(" | ")[0] for line in README.splitlines() if line.startswith(f"| `cia {command} ")]
         options = set(re.findall(r"^  (--[a-z-]+)", run_cia(command, "--help").stdout, re.MULTILINE))
