@@ -3,11 +3,13 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from conftest import refusal, run_cia
 from test_extract import make_source
 from test_store import description, failures_of, rows_of
 
 from cia_bench.build import read_data
+from cia_bench.cli import main
 from cia_bench.combined import join, unit_length
 from cia_bench.embeddings import load_model
 from cia_bench.encoders import ModelName, check_models, parse_parts, summary_weights
@@ -199,15 +201,14 @@ def test_only_a_model_of_a_store_is_combined(data, embeddings, tmp_path):
 
 def test_eval_extracts_and_joins_all_parts(tmp_path):
     make_source(tmp_path / "cia-data" / "synthetic")
-    (tmp_path / "last.py").write_text(
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "last.py").write_text(
         "from cia_bench.encoders import Encoder, FrameSpec\n\n\n"
         "class Net(Encoder):\n"
         "    frames, parameters = FrameSpec(count=2, size=4), 5\n\n"
         "    def embed(self, frames):\n"
         "        return frames[:, -1].mean(axis=(1, 2))\n"
     )
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "last.py").rename(tmp_path / "mine" / "last.py")
     model = "pixels:mean+mine.last:Net+pixels:concat"
     run = run_cia("eval", "--model", model, "--combine", "l2", "--device", "cpu", cwd=tmp_path)
     assert run.returncode == 0, run.stderr
@@ -221,9 +222,20 @@ def test_eval_extracts_and_joins_all_parts(tmp_path):
     record = json.loads((folder / "result.json").read_text())
     assert record["model"] == {"name": f"{model} (l2)", "parameters": 5, "dim": 1839}
     assert [part["name"] for part in record["embeddings"]["parts"]] == ["pixels:mean", "mine.last:Net", "pixels:concat"]
-    for options, expected in {
-        ("--model", "pixels:mean+"): "model 'pixels:mean+' has an empty part",
-        ("--model", "pixels:mean", "--combine", "mean"): "unknown combine 'mean'; choose from l2, raw",
-        ("--model", "pixels:mean+pixels:lift"): "the summary lift needs weights",
-    }.items():
-        assert expected in refusal("eval", *options, "--out", "new", cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("--model pixels:mean+", "model 'pixels:mean+' has an empty part"),
+        ("--model pixels:mean --combine mean", "unknown combine 'mean'; choose from l2, raw"),
+        ("--model pixels:mean+pixels:lift", "the summary lift needs weights"),
+        ("--model pixels:mean+pixels:median", "unknown summary 'median'"),
+    ],
+)
+def test_eval_refuses_before_it_extracts(options, expected, tmp_path, monkeypatch):
+    make_source(tmp_path / "cia-data" / "synthetic")
+    monkeypatch.chdir(tmp_path)
+    run = CliRunner().invoke(main, ["eval", *options.split()])
+    assert run.exit_code == 1 and run.stderr.startswith("Error: ") and expected in run.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["cia-data"]

@@ -64,6 +64,9 @@ def test_the_readmes_model_is_at_most_ten_lines_and_is_scored_by_the_readmes_com
     assert run.returncode == 0, run.stderr
     assert "my_models.colour:Colour: 280 new embeddings" in run.stdout
     assert "my_models.colour:Colour:concat (48 numbers), paper protocol" in run.stdout
+    (check,) = re.findall(r"`(cia check [^\[`]*)`,? tries", README.replace("\n", " "))
+    checked = run_cia(*check.split()[1:], cwd=tmp_path)
+    assert checked.returncode == 0 and "note" not in checked.stdout, checked.stdout + checked.stderr
 
 
 def test_the_readmes_extended_build_prints_what_it_shows_on_the_real_files(epic100, tmp_path):
