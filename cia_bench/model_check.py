@@ -172,7 +172,7 @@ class _Subject:
         if self.summary is None:
             return embeddings
         B = len(embeddings)
-        vectors = np.asarray(self.summary(embeddings.copy(), [f"clip {first + number}" for number in range(B)]))
+        vectors = np.asarray(self.summary(embeddings.copy(), [f"made up {first + number}" for number in range(B)]))
         if vectors.ndim != 2 or len(vectors) != B or not vectors.shape[1] or vectors.dtype.kind != "f":
             raise _Unfit(
                 f"{self.summary_name} gave {vectors.dtype} {vectors.shape} for {B} sequences, not floating ({B}, E)"
