@@ -85,7 +85,7 @@ def check(
     """Try a model on made-up clips: what it gives, whether that depends on the clip alone, and what it sees.
 
     `model` is a name with or without a summary, a subclass of Encoder, or an encoder. `weights` maps the encoder's name
-    (of a class: its own) or the summary's to its weights.
+    (of a class: its own) or the summary's to its weights. `device` is where it runs, or an encoder that is made is.
 
     Raises ConfigError or EncoderError if the model can't be loaded. What `embed` raises on the frames that it asked for
     is not caught.

@@ -513,8 +513,10 @@ def test_check_prints_the_report_and_fails_with_one_line(installed, tmp_path):
     assert message == "Error: cut fails 1 of 7 checks: frame count"
 
 
-def test_a_bug_of_an_author_keeps_its_traceback_at_the_command(installed, monkeypatch):
+def test_at_the_command_a_bug_keeps_its_traceback_and_a_wrong_name_is_one_line(installed, monkeypatch):
     monkeypatch.syspath_prepend(installed["PYTHONPATH"])
     run = CliRunner().invoke(main, ["check", "--model", "torn"])
+    refused = CliRunner().invoke(main, ["check", "--model", "cut:steps"])
     monkeypatch.delitem(sys.modules, "their_models")
     assert isinstance(run.exception, KeyError) and run.output == ""
+    assert refused.output == "Error: cut gives one vector a clip; give --model cut\n"

@@ -268,7 +268,7 @@ def test_the_package_evaluates_whatever_was_imported_before(embeddings, data):
     assert "cia_bench.evaluation" in sys.modules
     assert cia_bench.evaluate is evaluate
     assert cia_bench.read_data is read_data
-    with pytest.raises(AttributeError, match="no attribute 'evalute'; it has Data, EvaluationSettings"):
+    with pytest.raises(AttributeError, match="no attribute 'evalute'; it has CheckReport, Data, EvaluationSettings"):
         _ = cia_bench.evalute
     assert "evaluate" in dir(cia_bench)
 
