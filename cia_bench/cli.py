@@ -292,6 +292,9 @@ def check(model: str, weights: tuple[str, ...], device: str) -> None:
 @click.option("--out", type=FOLDER, default=Path("cia-embeddings"), show_default=True, help="Store to write into.")
 @weights_option
 @device_option
+@click.option(
+    "--dtype", help="Of stored frame sequences: float32 or float16; default: as they are there, else float32."
+)
 @retry_option
 def extract(
     models: tuple[str, ...],
@@ -301,19 +304,20 @@ def extract(
     out: Path,
     weights: tuple[str, ...],
     device: str,
+    dtype: str | None,
     retry_failed: bool,
 ) -> None:
     """Embed the clips of a build; run again to go on."""
-    _extract(models, data, sources, videos, out, _weights(weights), device, retry_failed)
+    _extract(models, data, sources, videos, out, _weights(weights), device, retry_failed, dtype)
 
 
-def _extract(models, data, sources, videos, out, weights: dict[str, str], device: str, retry_failed: bool) -> None:
+def _extract(models, data, sources, videos, out, weights: dict[str, str], device, retry_failed, dtype=None) -> None:
     from cia_bench.encoders import choose_device
     from cia_bench.extract import extract as extract_models
     from cia_bench.progress import shown
 
     run_on = choose_device(device)
-    for done in extract_models(models, data, out, sources, videos, weights, run_on, shown, retry_failed):
+    for done in extract_models(models, data, out, sources, videos, weights, run_on, shown, retry_failed, dtype):
         click.echo(f"{done.encoder}: {done.new:,} new embeddings, {done.kept:,} kept, in {done.folder}")
         if len(done.failures):
             first = done.failures.iloc[0]

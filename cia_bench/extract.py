@@ -28,7 +28,7 @@ from cia_bench.encoders import (
 from cia_bench.errors import BuildError, ConfigError, DecodeError, EncoderError, some
 from cia_bench.files import stays_inside
 from cia_bench.progress import Advance, Progress, silent
-from cia_bench.store import add_shard, known_keys, open_folder, read_failures
+from cia_bench.store import add_shard, known_keys, locked, made_by, open_folder, read_failures
 from cia_bench.tables import FAILURES, STORED
 from cia_bench.video import read_frames
 
@@ -60,15 +60,18 @@ def extract(
     device: str = "cpu",
     progress: Progress = silent,
     retry_failed: bool = False,
+    dtype: str | None = None,
 ) -> list[Extracted]:
     """Embed the clips of built sources with the encoders of `models`, into the store `out`; go on where a run ended.
 
     Without `sources`, all built sources whose videos are found (see video_folders). `weights` maps an encoder's name to
     its weights. Models and parts of models that share an encoder share its embeddings. A clip that can't be decoded
-    becomes a failure; it is tried again once its video or interval has changed, or with `retry_failed` in any case.
+    becomes a failure. A clip is embedded or tried again once its video's content or its interval, or the encoder's
+    weights, frames or dtype have changed; a failure in any case with `retry_failed`. `dtype` is how frame sequences are
+    stored (see open_folder).
 
     Raises ConfigError for unknown models and missing video folders, EncoderError if an encoder does not load or gives
-    no embedding, EmbeddingError if the store holds embeddings of other weights or frames, WriteError from the disk.
+    no embedding, EmbeddingError if another process extracts into the store, WriteError from the disk.
     """
     parts = [part for model in models for part in parse_parts(model)]
     check_models(parts, weights or {})
@@ -76,9 +79,13 @@ def extract(
     folders = video_folders(data, built, list(sources), videos)
     encoders = dict.fromkeys(part.encoder for part in parts)
     loaded = {name: load_encoder(name, (weights or {}).get(name), device) for name in encoders}
-    return [
-        _extract_one(name, encoder, built, folders, out, progress, retry_failed) for name, encoder in loaded.items()
-    ]
+    clips = _clips_to_embed(built, folders)
+    with locked(out):
+        stores = {name: open_folder(out, describe(name, encoder), dtype) for name, encoder in loaded.items()}
+        return [
+            _extract_one(name, encoder, clips, folders, stores[name], progress, retry_failed)
+            for name, encoder in loaded.items()
+        ]
 
 
 def video_folders(data: Path, built: Data, asked: list[str], videos: Path | None) -> dict[str, Path]:
@@ -110,24 +117,28 @@ def video_folders(data: Path, built: Data, asked: list[str], videos: Path | None
     return {name: place for name, place in found.items() if place is not None}
 
 
-def _extract_one(
-    name: str,
-    encoder: Encoder,
-    built: Data,
-    folders: dict[str, Path],
-    out: Path,
-    progress: Progress,
-    retry_failed: bool,
-) -> Extracted:
+def _clips_to_embed(built: Data, folders: dict[str, Path]) -> pd.DataFrame:
+    """The clips of the sources whose folders of videos are known, each once, by source and id."""
     clips = built.clips[built.clips.source.isin(folders)].drop_duplicates("clip_id").sort_values(["source", "clip_id"])
     leaving = [video for video in clips.video.unique() if not stays_inside(video)]
     if leaving:
         raise BuildError(f"video paths leave the video folder: {some(leaving)}; cia verify says more")
-    store = open_folder(out, describe(name, encoder))
-    known = known_keys(store)
+    return clips
+
+
+def _extract_one(
+    name: str,
+    encoder: Encoder,
+    clips: pd.DataFrame,
+    folders: dict[str, Path],
+    store: Path,
+    progress: Progress,
+    retry_failed: bool,
+) -> Extracted:
+    known, maker = known_keys(store), made_by(store)
     digest_of = lru_cache(maxsize=None)(_video_digest)  # of this run: files may change before the next
     paths = [folders[clip.source] / clip.video for clip in clips.itertuples()]
-    jobs = [_Job(clip, path, digest_of(path)) for clip, path in zip(clips.itertuples(), paths, strict=True)]
+    jobs = [_Job(clip, path, digest_of(path), maker) for clip, path in zip(clips.itertuples(), paths, strict=True)]
     again = set(read_failures(store).clip_id) if retry_failed else set()
     todo = [job for job in jobs if job.clip.clip_id in again or job.must_run(known)]
     _run(name, encoder, _shards(jobs, todo), store, progress)
@@ -141,11 +152,11 @@ def _extract_one(
 class _Job:
     """One clip to embed."""
 
-    def __init__(self, clip: Any, path: Path, content: str | None):
+    def __init__(self, clip: Any, path: Path, content: str | None, maker: str):
         self.clip, self.path = clip, path
         whole = pd.isna(clip.start_s)
         self.interval = (None, None) if whole else (clip.start_s, clip.stop_s)
-        self.key = content and hashlib.sha256(f"{content} {self.interval}".encode()).hexdigest()[:32]
+        self.key = content and hashlib.sha256(f"{content} {self.interval} {maker}".encode()).hexdigest()[:32]
 
     def must_run(self, known: Mapping[str, str | None]) -> bool:
         """Whether it is to be embedded, given earlier runs' keys; of a video that is gone what was stored stays."""

@@ -213,6 +213,7 @@ STORED = Table(  # what a shard of a store says of each clip besides its embeddi
         [
             _required("clip_id", pa.string()),
             _required("key", pa.string()),  # digest of the video's content and the interval
+            _required("made_by", pa.string()),  # digest of the weights, frames and dtype that made the embedding
             _required("video", pa.string()),
             _required("split", pa.string()),
             _required("times_s", pa.list_(pa.float64())),  # of the frames taken, seconds from the start of the file

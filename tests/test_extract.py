@@ -385,9 +385,11 @@ def test_an_unknown_summary_or_encoder_is_refused_before_anything_is_extracted(m
 def test_an_edited_plug_in_is_another_model(made, store, write_encoder):
     name = write_encoder("frames.mean(axis=(2, 3)) / 255")
     extract([name], made, store)
+    first = read_store(store, name).embeddings
     write_encoder("frames.mean(axis=(2, 3)) / 256")
-    with pytest.raises(EmbeddingError, match="holds embeddings of other weights or code; delete"):
-        extract([name], made, store)
+    (done,) = extract([name], made, store)
+    assert (done.new, done.kept) == (len(first), 0)
+    assert np.allclose(read_store(store, name).embeddings * 256, first * 255)
 
 
 def test_a_store_of_nothing_but_failures_can_be_gone_on_with(made, data, undisturbed, store):
@@ -546,15 +548,68 @@ def test_a_video_encoder_is_scored_without_a_summary(made, store, write_encoder)
         read_training(store)
 
 
-def test_other_frames_are_not_mixed_into_a_store(made, store, write_encoder):
-    extract([write_encoder("reds")], made, store, ["epic"])
-    before = snapshot(store)
+def test_other_frames_are_embedded_anew_and_those_of_before_are_there_when_asked_for_again(
+    made, store, write_encoder, caplog
+):
+    name = write_encoder("reds")
+    extract([name], made, store, ["epic"])
+    first = read_store(store, name)
     for settings in ({"count": 4}, {"size": 9}):
-        with pytest.raises(
-            EmbeddingError, match="plug_in.reds_Reds holds embeddings of other weights or code, other frames; delete"
-        ):
-            extract([write_encoder("reds", **settings)], made, store)
-    assert snapshot(store) == before
+        (done,) = extract([write_encoder("reds", **settings)], made, store, ["epic"])
+        assert (done.new, done.kept) == (8, 0)
+        assert "other frames than before, so its clips are embedded anew" in caplog.messages[-1]
+        assert read_store(store, name).record["frames"] != first.record["frames"]
+    (done,) = extract([write_encoder("reds")], made, store, ["epic"])
+    assert (done.new, done.kept) == (0, 8)
+    again = read_store(store, name)
+    pd.testing.assert_frame_equal(again.clips, first.clips)
+    assert np.array_equal(again.embeddings, first.embeddings)
+
+
+def test_frame_sequences_are_stored_in_half_precision_if_asked_and_stay_so(made, store, write_encoder):
+    name = write_encoder("frames.mean(axis=(2, 3)) / 255")
+    extract([name], made, store, ["epic"])
+    whole = read_store(store, name).embeddings
+    (done,) = extract([name], made, store, ["epic"], dtype="float16")
+    half = read_store(store, name).embeddings
+    assert done.new == 8 and half.dtype == np.float32
+    assert np.array_equal(half, whole.astype(np.float16)) and not np.array_equal(half, whole)
+    (done,) = extract([name], made, store, ["epic"])  # as they are there
+    assert (done.new, done.kept) == (0, 8) and np.array_equal(read_store(store, name).embeddings, half)
+    with pytest.raises(ConfigError, match="unknown dtype 'float8'; choose from float32, float16"):
+        extract([name], made, store, ["epic"], dtype="float8")
+
+
+@pytest.mark.parametrize(
+    ("embedding", "error", "message"),
+    [
+        (
+            "frames.mean(axis=(1, 2, 3)) / 255",
+            ConfigError,
+            "float16 is for frame sequences; .* gives one vector a clip",
+        ),
+        ("frames.mean(axis=(2, 3)) * 1e4", EncoderError, "gave numbers too large for float16; leave --dtype out"),
+    ],
+)
+def test_what_can_not_be_stored_in_half_precision_is_said(embedding, error, message, made, store, write_encoder):
+    with pytest.raises(error, match=message):
+        extract([write_encoder(embedding)], made, store, ["epic"], dtype="float16")
+
+
+def test_a_second_process_is_refused_while_one_extracts_into_a_store(made, store):
+    waits = "from pathlib import Path; import sys; from cia_bench.store import locked\n"
+    waits += "with locked(Path(sys.argv[1])): print('in', flush=True); sys.stdin.read()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", waits, str(store)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout.readline() == "in\n"
+        with pytest.raises(EmbeddingError, match="another process extracts into .*store; wait for its end, or choose"):
+            extract(["pixels"], made, store, ["epic"])
+    finally:
+        process.kill()  # as a run that died: the system frees its lock
+        process.wait()
+    assert extract(["pixels"], made, store, ["epic"])[0].new == 8
 
 
 def test_other_weights_are_not_mixed_into_a_store(made, store, tmp_path):
@@ -563,11 +618,11 @@ def test_other_weights_are_not_mixed_into_a_store(made, store, tmp_path):
     first, second = ({"dinov2-small-reg": str(tmp_path / f"seed-{seed}")} for seed in range(2))
     (done,) = extract(["dinov2-small-reg"], made, store, ["epic"], weights=first)
     assert done.new == 8 and read_store(store, "dinov2-small-reg").embeddings.shape == (8, 16, 64)
+    of_first = read_store(store, "dinov2-small-reg").embeddings
+    (done,) = extract(["dinov2-small-reg"], made, store, ["epic"], weights=second)
+    assert (done.new, done.kept) == (8, 0)
+    assert not np.allclose(read_store(store, "dinov2-small-reg").embeddings, of_first)
     before = snapshot(store)
-    with pytest.raises(
-        EmbeddingError, match="dinov2-small-reg holds embeddings of other weights or code; delete it or"
-    ):
-        extract(["dinov2-small-reg"], made, store, ["epic"], weights=second)
     with pytest.raises(ConfigError, match="'dinov2', which no model here has; they have dinov2-small-reg"):
         extract(["dinov2-small-reg"], made, store, ["epic"], weights={"dinov2": "x"})
     with pytest.raises(EncoderError, match="weights folder .*none does not exist"):
@@ -593,7 +648,7 @@ for size in (0, 3000):
         cia_bench.extract.extract(["pixels"], data, store)
     except WriteError as error:
         print(error)
-    print(sorted(path.name for path in store.rglob("*") if path.is_file()))
+    print(sorted(path.name for path in store.rglob("*") if path.is_file() and path.name != ".lock"))
 """
 
 

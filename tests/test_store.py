@@ -21,7 +21,7 @@ from cia_bench.store import (
     read_training,
     stored_encoders,
 )
-from cia_bench.tables import FAILURES
+from cia_bench.tables import FAILURES, read_embeddings
 
 FRAMES = {"count": 2, "size": 8, "short_side": None, "filter": "bicubic", "mean": None, "std": None, "layout": "THWC"}
 
@@ -90,7 +90,7 @@ def test_clips_and_vectors_of_all_shards_stay_together(store, eye):
         "synthetic-00001.parquet",
     ]
     assert pq.read_schema(eye / "epic-00000.parquet").names == [
-        *("clip_id", "embedding", "key", "video", "split", "times_s", "cut")
+        *("clip_id", "embedding", "key", "made_by", "video", "split", "times_s", "cut")
     ]
 
 
@@ -121,9 +121,11 @@ def test_a_half_written_shard_is_not_there(store, eye):
     assert not list(eye.glob(".part-*"))
 
 
-def test_shards_hold_half_precision_if_that_is_given(store, eye):
-    add_shard(eye, "epic", rows_of("ab"), sequences_of("ab").astype(np.float16), failures_of(""))
-    assert read_store(store, "eye").embeddings.dtype == np.float16
+def test_shards_hold_half_precision_if_that_is_asked_for_and_are_read_as_float32(store):
+    folder = open_folder(store, description(), "float16")
+    add(folder, "ab")
+    assert read_embeddings(folder / "epic-00000.parquet")[1].dtype == np.float16
+    assert read_store(store, "eye").embeddings.dtype == np.float32
 
 
 def test_damaged_shards_are_named(store, eye):
@@ -136,7 +138,9 @@ def test_damaged_shards_are_named(store, eye):
         with pytest.raises(TableError, match="epic-00001.parquet can't be read as Parquet"):
             read()
     pd.DataFrame({"clip_id": ["c"], "embedding": [[1.0]]}).to_parquet(eye / "epic-00001.parquet")
-    with pytest.raises(TableError, match="epic-00001.parquet is no stored clips table: missing column key, video"):
+    with pytest.raises(
+        TableError, match="epic-00001.parquet is no stored clips table: missing column key, made_by, video"
+    ):
         read_store(store, "eye")
 
 
@@ -175,7 +179,7 @@ def test_a_clip_that_fails_after_it_was_extracted_is_left_out(store, eye):
 # the record
 
 
-def test_a_folder_is_opened_again_for_the_same_encoder_alone(store, eye):
+def test_a_folder_is_opened_again_for_the_same_weights_and_frames_and_told_of_others(store, eye, caplog):
     assert eye == store / "eye" == encoder_folder(store, "eye")
     before = (eye / "store.json").read_bytes()
     assert open_folder(store, {**description(), "parameters": 8}) == eye
@@ -187,14 +191,28 @@ def test_a_folder_is_opened_again_for_the_same_encoder_alone(store, eye):
         (description(mean=[0.5, 0.5, 0.5]), "frames"),
         (description(weights="w1", filter="bilinear"), "weights or code, other frames"),
     ):
-        with pytest.raises(EmbeddingError, match=f"eye holds embeddings of other {what}; delete it or choose another"):
-            open_folder(store, other)
+        assert open_folder(store, other) == eye
+        assert caplog.messages == [f"{eye}: other {what} than before, so its clips are embedded anew"]
+        caplog.clear()
+        assert open_folder(store, other) == eye and not caplog.messages
+        open_folder(store, description())
+        caplog.clear()
+
+
+def test_rows_that_other_weights_made_are_not_read_and_not_lost(store, eye):
+    add(eye, "abc", failed="d")
+    open_folder(store, description(weights="w1"))
+    assert known_keys(eye) == {"d": "k"} and not len(read_store(store, "eye").clips)
+    add(eye, "b", plus=7)
+    assert values(store) == {"b": 8} and known_keys(eye) == {"b": "k", "d": "k"}
+    open_folder(store, description())
+    assert values(store) == {"a": 0, "b": 1, "c": 2}
 
 
 def test_names_that_share_a_folder_do_not_mix(store):
     folder = open_folder(store, description("mine.model:Net"))
     assert folder.name == "mine.model_Net"
-    with pytest.raises(EmbeddingError, match="mine.model_Net holds embeddings of other encoder"):
+    with pytest.raises(EmbeddingError, match="mine.model_Net holds embeddings of mine.model:Net, another encoder"):
         open_folder(store, description("mine.model_Net"))
 
 

@@ -63,7 +63,12 @@ ROWS = {
     ),
     "stored": (
         STORED,
-        [{"clip_id": "a", "key": "k", "video": "a.mp4", "split": "train", "times_s": [0.0, 0.1 + 0.2], "cut": False}],
+        [
+            {
+                **{"clip_id": "a", "key": "k", "made_by": "m", "video": "a.mp4", "split": "train"},
+                **{"times_s": [0.0, 0.1 + 0.2], "cut": False},
+            }
+        ],
     ),
     "predictions": (
         PREDICTIONS,
