@@ -48,6 +48,10 @@ class DecodeError(CiaError):
     """A video file can't be decoded, or not where a clip says."""
 
 
+class WorkerError(CiaError):
+    """A worker process can't be started."""
+
+
 class EncoderError(CiaError):
     """An encoder or a summary can't be found or loaded, or returns what it should not."""
 
