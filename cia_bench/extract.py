@@ -1,12 +1,11 @@
 """Extract embeddings: clips + videos + encoder -> store."""
 
+import contextlib
 import hashlib
 import itertools
 import logging
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,22 +14,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cia_bench import decoding
 from cia_bench.build import Data, read_data
 from cia_bench.encoders import (
     Encoder,
-    FrameSpec,
     check_models,
     checked_embedding,
     describe,
     load_encoder,
     parse_parts,
 )
-from cia_bench.errors import BuildError, ConfigError, DecodeError, EncoderError, some
+from cia_bench.errors import BuildError, ConfigError, EncoderError, some
 from cia_bench.files import stays_inside
 from cia_bench.progress import Advance, Progress, silent
 from cia_bench.store import add_shard, known_keys, locked, made_by, open_folder, read_failures
 from cia_bench.tables import FAILURES, STORED
-from cia_bench.video import read_frames
 
 logger = logging.getLogger(__name__)
 
@@ -173,6 +171,8 @@ class _Job:
 
 def _video_digest(path: Path) -> str | None:
     """A digest of a file's size and of its head, middle and tail; None if it can't be read."""
+    if not path.is_file():
+        return None  # a named pipe would keep its reader waiting
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -186,19 +186,17 @@ def _video_digest(path: Path) -> str | None:
 
 
 def _run(name: str, encoder: Encoder, shards: list[list[_Job]], store: Path, progress: Progress) -> None:
-    """Embed the clips shard by shard, decoding ahead in threads."""
+    """Embed the clips shard by shard, decoding ahead in worker processes."""
     if not shards:
         return
     todo = list(itertools.chain.from_iterable(shards))
     workers = os.cpu_count() or 1
-    pool = ThreadPoolExecutor(workers)
-    try:
-        with progress(f"extract {name}", len(todo), "clips") as advance:
-            decoded = _decode_ahead(todo, encoder.frames, pool, ahead=2 * BATCH + workers)
-            for shard in shards:
-                _embed_shard(name, encoder, itertools.islice(decoded, len(shard)), shard[0].clip.source, store, advance)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    wanted = [decoding.Job(job.path, *job.interval, encoder.frames) for job in todo]
+    ahead = decoding.decode_ahead(wanted, workers, decoding.LIMIT_S, ahead=2 * BATCH + workers)
+    with progress(f"extract {name}", len(todo), "clips") as advance, contextlib.closing(ahead) as decoded:
+        for shard in shards:
+            clips = zip(shard, decoded, strict=False)  # the shard's own: zip asks it first
+            _embed_shard(name, encoder, clips, shard[0].clip.source, store, advance)
 
 
 def _shards(jobs: list[_Job], todo: list[_Job]) -> list[list[_Job]]:
@@ -220,57 +218,32 @@ def _batches(items: Iterable, size: int) -> Iterator[list]:
         yield batch
 
 
-@dataclass(frozen=True)
-class _Decoded:
-    """The frames that a clip's encoder wants, or why there are none."""
-
-    job: _Job
-    squares: np.ndarray | None  # uint8, (T, size, size, 3)
-    times_s: np.ndarray | None = None
-    cut: bool = False
-    failure: str | None = None
-
-
-def _decode(job: _Job, wanted: FrameSpec) -> _Decoded:
-    try:
-        frames = read_frames(job.path, *job.interval, wanted.count)
-    except DecodeError as error:
-        return _Decoded(job, None, failure=str(error))
-    return _Decoded(job, wanted.crop(frames.images), frames.times_s, frames.cut)
-
-
-def _decode_ahead(jobs: list[_Job], wanted: FrameSpec, pool: ThreadPoolExecutor, ahead: int) -> Iterator[_Decoded]:
-    """Decode the clips in order, while the next `ahead` are being decoded in the pool."""
-    waiting: deque = deque()
-    for job in jobs:
-        waiting.append(pool.submit(_decode, job, wanted))
-        if len(waiting) > ahead:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
-
-
 def _embed_shard(
-    name: str, encoder: Encoder, decoded: Iterator[_Decoded], source: str, store: Path, advance: Advance
+    name: str,
+    encoder: Encoder,
+    decoded: Iterable[tuple[_Job, decoding.Decoded]],
+    source: str,
+    store: Path,
+    advance: Advance,
 ) -> None:
     """Embed the clips of one shard, batch by batch, and add them to the store with those that failed."""
     rows, embeddings, failures = [], [], []
 
-    def readable() -> Iterator[_Decoded]:
-        for clip in decoded:
+    def readable() -> Iterator[tuple[_Job, decoding.Decoded]]:
+        for job, clip in decoded:
             if clip.failure is None:
-                yield clip
+                yield job, clip
             else:
-                failures.append(clip.job.failed(clip.failure))
+                failures.append(job.failed(clip.failure))
                 advance(1)
 
     for batch in _batches(readable(), BATCH):  # the same batches whether or not failures are known already
-        frames = encoder.frames.values(np.stack([clip.squares for clip in batch]))
+        frames = encoder.frames.values(np.stack([clip.squares for _, clip in batch]))
         embedding = checked_embedding(name, encoder.embed(frames), len(batch), encoder.frames.count)
         if embeddings and embedding.shape[1:] != embeddings[0].shape[1:]:
             raise EncoderError(f"{name} gave {embeddings[0].shape[1:]} for one clip, {embedding.shape[1:]} for another")
         embeddings.append(embedding)
-        rows += [clip.job.stored(clip.times_s, clip.cut) for clip in batch]
+        rows += [job.stored(clip.times_s, clip.cut) for job, clip in batch]
         advance(len(batch))
     add_shard(
         store,

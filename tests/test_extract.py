@@ -1,5 +1,6 @@
 import json
 import logging
+import os
 import shutil
 import subprocess
 import sys
@@ -364,6 +365,31 @@ def test_known_failures_are_tried_again_when_asked_and_nothing_else_is(data, sto
     assert (asked.totals, done.new) == ([len(untried) + 1], len(untried))
     extract(["pixels"], data, tmp_path / "fresh")
     assert vectors_of(store) == vectors_of(tmp_path / "fresh")
+
+
+def test_a_video_whose_decoding_does_not_end_is_a_failure(data, undisturbed, store, monkeypatch):
+    monkeypatch.setattr("cia_bench.decoding.LIMIT_S", 2.0)
+    path = data / "synthetic" / "videos" / f"{CORRUPT}.mp4"
+    path.unlink()
+    os.mkfifo(path)  # nobody writes to it
+    (done,) = extract(["pixels"], data, store)
+    assert done.new == 23 and done.failures.clip_id.tolist() == [CORRUPT]
+    assert done.failures.reason.tolist() == [f"{path}: decoding took more than 2 s"]
+    assert vectors_of(store) == without(vectors_of(undisturbed), CORRUPT)
+
+
+STRANGE_NAMES = ["a video with spaces.mp4", "öffnen/打开 🎥.mp4", "50%d#?.mp4", "wrong.txt", "no_extension"]
+
+
+def test_videos_of_strange_names_are_extracted(data, undisturbed, store):
+    videos, clips = data / "synthetic" / "videos", CLIPS.read(data / "synthetic" / "clips.parquet")
+    new_of = dict(zip(clips.video.unique(), STRANGE_NAMES, strict=False))
+    for old, new in new_of.items():
+        (videos / new).parent.mkdir(exist_ok=True)
+        (videos / old).rename(videos / new)
+    change_clips(data / "synthetic", lambda clips: clips.__setitem__("video", clips.video.replace(new_of)))
+    (done,) = extract(["pixels"], data, store)
+    assert done.new == 24 and vectors_of(store) == vectors_of(undisturbed)
 
 
 def test_embeddings_outlive_their_videos(data, undisturbed, tmp_path):
