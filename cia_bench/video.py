@@ -4,6 +4,7 @@ Frames are chosen by the presentation times of the stream's packets, which cost 
 pictures that hold a chosen frame are decoded. A seek is never trusted: what it found is checked against the interval.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,8 +22,10 @@ from cia_bench.errors import ConfigError, DecodeError
 CONTAINERS = "mov,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg"  # FFmpeg would also draw text files and follow playlists
 SEEK_BACK_S = (0, 2, 20)  # how far before the interval to seek, until a keyframe at or before its start is found
 REORDERING_S = 1.0  # packets come in decoding order: frames of the interval may follow later ones, but not by more
+TIMELESS = ("avi",)  # packets have no times of their own: after a seek they are what a perhaps damaged index says
 SLACK_S = 1e-6  # float noise of a time
 LONGEST_S = 1e9
+DURATION_TAG = re.compile(r"([0-9]{1,6}):([0-9]{1,2}):([0-9]{1,2}(?:\.[0-9]*)?)\s*\Z")  # of a Matroska file
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ def _open(path: Path, seek_s: float | None) -> Iterator[tuple[av.container.Input
                 raise DecodeError(f"{path} holds no video")
             stream = videos[0]
             zero_s = Fraction(max(container.start_time or 0, 0), av.time_base)
-            if seek_s is not None:
+            if seek_s is not None and container.format.name not in TIMELESS:
                 container.seek(round((Fraction(seek_s) + zero_s) / stream.time_base), stream=stream)
             yield container, stream, zero_s
     except av.FFmpegError as error:
@@ -154,9 +157,10 @@ def _promised_end(container: av.container.InputContainer, stream: av.VideoStream
     """When the file says that it ends (s; None if it does not), and whether it says so of the video or of all."""
     if stream.duration is not None:
         return float(((stream.start_time or 0) + stream.duration) * stream.time_base - zero_s), True
-    if "DURATION" in stream.metadata:  # Matroska: hours:minutes:seconds
-        hours, minutes, seconds = stream.metadata["DURATION"].split(":")
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds) - float(zero_s), True
+    of_video = DURATION_TAG.match(stream.metadata.get("DURATION", ""))
+    if of_video:
+        hours, minutes, seconds = map(float, of_video.groups())
+        return hours * 3600 + minutes * 60 + seconds - float(zero_s), True
     return (None if container.duration is None else container.duration / av.time_base), False
 
 
@@ -207,7 +211,8 @@ def _spread(pts: np.ndarray, count: int) -> np.ndarray:
 def _decode(path: Path, index: _Index, seek_s: float | None, chosen: set[int], sparse: bool) -> dict[int, np.ndarray]:
     """The chosen frames by presentation time, without those that the decoder does not return or calls corrupt.
 
-    None at all if `sparse` decoding started anywhere but at an intra-coded frame.
+    None at all if `sparse` decoding started anywhere but at an intra-coded frame, or met a corrupt frame. Raises
+    DecodeError for a corrupt frame if not `sparse`: others are made from it, and the decoder does not tell which.
     """
     needed = _needed(index, chosen, sparse)
     run_starts, run_ends = needed & ~np.append(False, needed[:-1]), needed & ~np.append(needed[1:], False)
@@ -216,13 +221,21 @@ def _decode(path: Path, index: _Index, seek_s: float | None, chosen: set[int], s
     with _open(path, seek_s) as (container, stream, _):
         decoder = stream.codec_context
         decoder.thread_count = 1
+        if decoder.name == "hevc":
+            decoder.options = {"err_detect": "explode"}  # or it leaves out what is damaged and says nothing
         packets = (packet for packet in container.demux(stream) if packet.size)
-        for is_needed, is_end, packet in zip(needed, run_ends, packets, strict=False):
+        for is_needed, is_start, is_end, packet in zip(needed, run_starts, run_ends, packets, strict=False):
             if not is_needed:
                 continue
+            if is_start:
+                first = packet.pts  # what is shown before it may need frames before it
             if packet.is_corrupt:
                 raise DecodeError(f"{path} is damaged at {float(packet.pts * packet.time_base):.3f} s")
             for frame in _feed(decoder, packet, is_end):
+                if frame.is_corrupt and frame.pts >= first:
+                    if sparse:
+                        return {}
+                    raise DecodeError(f"{path} is damaged at {float(frame.pts * stream.time_base):.3f} s")
                 if frame.pict_type == PictureType.I:
                     unproven.discard(frame.pts)
                 if frame.pts in chosen and not frame.is_corrupt:

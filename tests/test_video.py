@@ -382,6 +382,67 @@ def test_a_last_frame_that_lacks_a_few_bytes_is_refused(tmp_path):
         read_frames(path, None, None, 10)
 
 
+def spoil_packet(path: Path, seconds: float, start: int = 100, length: int = 30) -> None:
+    """Overwrite bytes of the packet shown at that time."""
+    with av.open(str(path)) as container:
+        unit = container.streams.video[0].time_base
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+        (content,) = [bytes(packet) for packet in packets if abs(packet.pts * unit - seconds) < 0.01]
+    whole = path.read_bytes()
+    assert whole.count(content) == 1
+    place = whole.index(content) + min(start, len(content) // 2)
+    path.write_bytes(whole[:place] + b"\xff" * length + whole[place + length :])
+
+
+def write_noise(path: Path, codec: str, options: dict) -> Path:
+    images = np.random.default_rng(0).integers(0, 256, (30, HEIGHT // 8, WIDTH // 8, 3), np.uint8)
+    write_clip(path, codec, list(images.repeat(8, axis=1).repeat(8, axis=2)), 25, options)
+    return path
+
+
+HEVC = {"preset": "ultrafast", "x265-params": "log-level=none:bframes=0:keyint=10:min-keyint=10:scenecut=0:pools=1"}
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("v.mp4", "libx264", {"preset": "ultrafast", "bf": "0", "g": "10", "sc_threshold": "0"}),
+        ("v.avi", "mpeg4", {"bf": "0", "g": "10", "sc_threshold": "1000000000"}),
+        ("w.mp4", "libx265", HEVC),
+    ],
+)
+def test_frames_made_from_a_damaged_one_are_refused_with_it(name, codec, options, tmp_path):
+    path = write_noise(tmp_path / name, codec, options)
+    everything = decode_all(path)
+    times = [float(time) for time, _ in everything]
+    spoil_packet(path, times[12])
+    for first, last in [(12, 13), (15, 17), (0, 29)]:
+        with pytest.raises(DecodeError, match=f"{name} (is damaged at 0.48|can't be read as video)"):
+            read_frames(path, times[first], times[last], 30)
+    for first, last in [(0, 9), (20, 29)]:  # the groups of pictures before and after it
+        frames = read_frames(path, times[first], times[last], 4)
+        assert_same(frames, choose_plainly(everything, times[first], times[last], 4))
+
+
+def test_an_avi_whose_index_is_damaged_keeps_its_times(tmp_path):
+    path = write_numbers(tmp_path / "v.avi", "mpeg4", 50, 25, {"bf": "0", "g": "10"})
+    everything, content = decode_all(path), bytearray(path.read_bytes())
+    entry = content.index(b"idx1") + 8 + 16 * 20  # of the third keyframe
+    content[entry : entry + 16] = bytes(16)
+    path.write_bytes(content)
+    for start, stop in [(1.0, 1.2), (1.4, 1.9)]:
+        assert_same(read_frames(path, start, stop, 3), choose_plainly(everything, start, stop, 3))
+
+
+@pytest.mark.parametrize("length", [b"00:00:0x.800000000", b"xx:00:00.800000000", b"00-00-00.800000000"])
+def test_a_length_that_is_none_is_not_believed(length, tmp_path):
+    path = write_numbers(tmp_path / "v.mkv", count=20)
+    whole = path.read_bytes()
+    assert whole.count(b"00:00:00.800000000") == 1
+    path.write_bytes(whole.replace(b"00:00:00.800000000", length))
+    assert numbers(read_frames(path, None, None, 20)) == list(range(20))
+
+
 def test_a_segment_before_the_cut_of_a_truncated_file_is_read(tmp_path):
     path = write_numbers(tmp_path / "cut.webm", "libvpx", 100, 25, {"g": "25"})
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 3 // 4])
