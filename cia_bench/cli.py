@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from cia_bench import __version__
 from cia_bench.errors import BuildError, CiaError, ConfigError, EncoderError, printable
@@ -307,7 +308,11 @@ def extract(
     dtype: str | None,
     retry_failed: bool,
 ) -> None:
-    """Embed the clips of a build; run again to go on."""
+    """Embed the clips of a build, or each video of a folder; run again to go on."""
+    by_default = click.get_current_context().get_parameter_source("data") == ParameterSource.DEFAULT
+    if videos is not None and by_default and not sources and not data.exists():
+        click.echo(f"no build at {data}: each video in {printable(str(videos))} is a clip")
+        data = None
     _extract(models, data, sources, videos, out, _weights(weights), device, retry_failed, dtype)
 
 

@@ -33,6 +33,10 @@ from cia_bench.tables import FAILURES, STORED
 logger = logging.getLogger(__name__)
 
 SHARD = 256  # clips
+PLAIN = "videos"  # the source of the clips of a plain folder of videos
+VIDEO_ENDINGS = {
+    *(".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm", ".wmv"),
+}
 BATCH = 16  # clips that an encoder gets at once
 DIGESTED = 65_536  # bytes of a video's head, middle and tail that its digest covers
 
@@ -50,7 +54,7 @@ class Extracted:
 
 def extract(
     models: Sequence[str],
-    data: Path,
+    data: Path | None,
     out: Path,
     sources: Sequence[str] = (),
     videos: Path | None = None,
@@ -62,22 +66,21 @@ def extract(
 ) -> list[Extracted]:
     """Embed the clips of built sources with the encoders of `models`, into the store `out`; go on where a run ended.
 
-    Without `sources`, all built sources whose videos are found (see video_folders). `weights` maps an encoder's name to
-    its weights. Models and parts of models that share an encoder share its embeddings. A clip that can't be decoded
-    becomes a failure. A clip is embedded or tried again once its video's content or its interval, or the encoder's
-    weights, frames or dtype have changed; a failure in any case with `retry_failed`. `dtype` is how frame sequences are
-    stored (see open_folder).
+    Without `sources`, all built sources whose videos are found (see video_folders). Without `data`, each video below
+    the folder `videos` is a clip for training (see plain_clips). `weights` maps an encoder's name to its weights.
+    Models and parts of models that share an encoder share its embeddings. A clip that can't be decoded becomes a
+    failure. A clip is embedded or tried again once its video's content or its interval, or the encoder's weights,
+    frames or dtype have changed; a failure in any case with `retry_failed`. `dtype` is how frame sequences are stored
+    (see open_folder).
 
     Raises ConfigError for unknown models and missing video folders, EncoderError if an encoder does not load or gives
     no embedding, EmbeddingError if another process extracts into the store, WriteError from the disk.
     """
     parts = [part for model in models for part in parse_parts(model)]
     check_models(parts, weights or {})
-    built = read_data(data, sources)
-    folders = video_folders(data, built, list(sources), videos)
+    folders, clips = _what_to_embed(data, list(sources), videos)
     encoders = dict.fromkeys(part.encoder for part in parts)
     loaded = {name: load_encoder(name, (weights or {}).get(name), device) for name in encoders}
-    clips = _clips_to_embed(built, folders)
     with locked(out):
         stores = {name: open_folder(out, describe(name, encoder), dtype) for name, encoder in loaded.items()}
         return [
@@ -115,13 +118,37 @@ def video_folders(data: Path, built: Data, asked: list[str], videos: Path | None
     return {name: place for name, place in found.items() if place is not None}
 
 
-def _clips_to_embed(built: Data, folders: dict[str, Path]) -> pd.DataFrame:
-    """The clips of the sources whose folders of videos are known, each once, by source and id."""
+def plain_clips(videos: Path) -> pd.DataFrame:
+    """A clip for each video file below a folder, by its ending: all of it, for training, its path there the clip's id.
+
+    Columns clip_id, source, video, split, start_s and stop_s, as in tables.CLIPS. Hidden files are left out.
+
+    Raises ConfigError if there is no video, or a path that can't be an id.
+    """
+    found = (path.relative_to(videos) for path in videos.rglob("*") if path.suffix.lower() in VIDEO_ENDINGS)
+    names = sorted(path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts))
+    if not names:
+        raise ConfigError(f"{videos} holds no video: no file there ends in {', '.join(sorted(VIDEO_ENDINGS))}")
+    strange = [name for name in names if not stays_inside(name)]
+    if strange:
+        raise ConfigError(f"the name of {some(strange)} in {videos} can't be a clip id; rename it")
+    whole = {"source": PLAIN, "split": "train", "start_s": None, "stop_s": None}
+    return pd.DataFrame({"clip_id": names, "video": names}).assign(**whole)
+
+
+def _what_to_embed(data: Path | None, sources: list[str], videos: Path | None) -> tuple[dict[str, Path], pd.DataFrame]:
+    """The folder of videos of each source, and the clips of these sources, each once, by source and id."""
+    if data is None:
+        if videos is None:
+            raise ConfigError("what to embed? give a data folder, or a folder of videos")
+        return {PLAIN: videos}, plain_clips(videos)
+    built = read_data(data, sources)
+    folders = video_folders(data, built, sources, videos)
     clips = built.clips[built.clips.source.isin(folders)].drop_duplicates("clip_id").sort_values(["source", "clip_id"])
     leaving = [video for video in clips.video.unique() if not stays_inside(video)]
     if leaving:
         raise BuildError(f"video paths leave the video folder: {some(leaving)}; cia verify says more")
-    return clips
+    return folders, clips
 
 
 def _extract_one(

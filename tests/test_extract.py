@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from conftest import snapshot
+from conftest import refusal, run_cia, snapshot
 
 from cia_bench.baselines.pixels import Pixels
 from cia_bench.build import Data, read_data
@@ -489,6 +489,34 @@ def test_a_folder_of_videos_is_that_of_the_one_source_or_holds_one_each(data, tm
         video_folders(data, read_data(data, ["epic"]), ["epic"], tmp_path / "none")
     with pytest.raises(ConfigError, match=f"no folder with the videos of epic at {tmp_path / 'none' / 'epic'}"):
         video_folders(data, read_data(data), [], tmp_path / "none")
+
+
+def test_each_video_of_a_plain_folder_is_a_clip_for_training(made, undisturbed, store, tmp_path):
+    folder = shutil.copytree(made / "synthetic" / "videos", tmp_path / "plain")
+    videos = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.mp4"))
+    (folder / "notes.txt").write_text("no video")
+    (folder / ".hidden.mp4").write_text("no video")
+    (done,) = extract(["pixels"], None, store, videos=folder)
+    stored = read_store(store, "pixels")
+    assert (done.new, stored.clips.clip_id.tolist()) == (len(videos), videos)
+    of_build = read_store(undisturbed, "pixels")
+    by_video = dict(zip(of_build.clips.video, of_build.embeddings, strict=True))
+    assert np.array_equal(stored.embeddings, np.stack([by_video[video] for video in videos]))
+    assert len(read_training(store).sequences) == len(videos)
+    assert extract(["pixels"], None, store, videos=folder)[0].kept == len(videos)
+    (folder / "x\n.mp4").touch()
+    with pytest.raises(ConfigError, match="can't be a clip id; rename it"):
+        extract(["pixels"], None, store, videos=folder)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match="holds no video: no file there ends in .3gp, .avi"):
+        extract(["pixels"], None, store, videos=tmp_path / "empty")
+    with pytest.raises(ConfigError, match="give a data folder, or a folder of videos"):
+        extract(["pixels"], None, store)
+    command = ("extract", "--model", "pixels", "--videos", made / "epic" / "videos", "--out", "here")
+    run = run_cia(*command, cwd=tmp_path)
+    assert f"no build at cia-data: each video in {made / 'epic' / 'videos'} is a clip" in run.stdout, run.stderr
+    assert "pixels: 2 new embeddings, 0 kept, in here/pixels" in run.stdout
+    assert "data folder cia-data does not exist" in refusal(*command, "--data", "cia-data", cwd=tmp_path)
 
 
 @pytest.mark.parametrize("video", ["../secret.mp4", "/etc/passwd", "a/../../b.mp4", "C:/x.mp4", "a\\b.mp4"])
