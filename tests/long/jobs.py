@@ -1,4 +1,4 @@
-"""What tests/test_workers.py has workers do: answer, die, hang and raise.
+"""What tests/long/test_workers.py has workers do: answer, die, hang and raise.
 
 It imports what decoding does, though it needs it not: the server that starts all workers of a test run imports, once
 and for all, the modules of the first that it starts.
