@@ -1,8 +1,4 @@
-"""What tests/long/test_workers.py has workers do: answer, die, hang and raise.
-
-It imports what decoding does, though it needs it not: the server that starts all workers of a test run imports, once
-and for all, the modules of the first that it starts.
-"""
+"""What tests/long/test_workers.py has workers do: answer, die, hang and raise. Imported by each worker, so light."""
 
 import ctypes
 import os
@@ -10,7 +6,6 @@ import signal
 import time
 from pathlib import Path
 
-import cia_bench.decoding  # noqa: F401
 from cia_bench.errors import DecodeError
 
 
