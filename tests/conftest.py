@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,16 @@ def snapshot(folder: Path) -> dict[str, bytes]:
 def annotations(tmp_path: Path) -> Path:
     """A copy of the invented EPIC annotations that a test may damage."""
     return Path(shutil.copytree(SAMPLE, tmp_path / "annotations"))
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A current folder of its own, which leaves no trace in what Python can import."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield tmp_path
+    for name in [name for name in sys.modules if name.split(".")[0] == "my_models"]:
+        del sys.modules[name]
 
 
 @pytest.fixture(scope="session")

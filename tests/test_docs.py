@@ -30,16 +30,6 @@ def made(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A current folder of its own, which leaves no trace in what Python can import."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    yield tmp_path
-    for name in [name for name in sys.modules if name.split(".")[0] == "my_models"]:
-        del sys.modules[name]
-
-
-@pytest.fixture
 def film(here: Path) -> Path:
     """The current folder, with the page's model and random weights for it."""
     (here / "my_models").mkdir()

@@ -1,4 +1,3 @@
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -194,16 +193,6 @@ class Stranger:
 def maker(weights, device):
     return Red(weights, device)
 """
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A current folder of its own, which leaves no trace in what Python can import."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    yield tmp_path
-    for name in [name for name in sys.modules if name.split(".")[0] == "my_models"]:
-        del sys.modules[name]
 
 
 @pytest.fixture
