@@ -4,8 +4,9 @@ Frames are chosen by the presentation times of the stream's packets, which cost 
 pictures that hold a chosen frame are decoded. A seek is never trusted: what it found is checked against the interval.
 """
 
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -23,6 +24,8 @@ CONTAINERS = "mov,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg"  # FFmpeg would als
 SEEK_BACK_S = (0, 2, 20)  # how far before the interval to seek, until a keyframe at or before its start is found
 REORDERING_S = 1.0  # packets come in decoding order: frames of the interval may follow later ones, but not by more
 TIMELESS = ("avi",)  # packets have no times of their own: after a seek they are what a perhaps damaged index says
+KEPT_BYTES = 64_000_000  # of packets, so that a clip is read once; of a longer one they are read again to be decoded
+PROGRESSIVE = 1  # FFmpeg's AV_FIELD_PROGRESSIVE
 SLACK_S = 1e-6  # float noise of a time
 LONGEST_S = 1e9
 DURATION_TAG = re.compile(r"([0-9]{1,6}):([0-9]{1,2}):([0-9]{1,2}(?:\.[0-9]*)?)\s*\Z")  # of a Matroska file
@@ -49,6 +52,29 @@ class _Index:
     ended: bool  # the last packet is the file's last
 
 
+class _Pictures:
+    """The pictures of the chosen frames in one array, in the order of their times, filled in as they are decoded."""
+
+    def __init__(self, chosen: np.ndarray):
+        """`chosen` are presentation times in the stream's own unit, (N,), each once and in order."""
+        self.places = {pts: place for place, pts in enumerate(chosen.tolist())}
+        self.shapes = {}  # of the pictures found, by presentation time: (H, W, 3)
+        self.images = None  # uint8 (N, H, W, 3), from when the first is found
+
+    def put(self, pts: int, image: np.ndarray) -> None:
+        """Keep a picture; one that does not fit is only counted as found, and so is a second of the same time."""
+        if self.images is None:
+            self.images = np.empty((len(self.places), *image.shape), np.uint8)
+        if pts not in self.shapes and image.shape == self.images.shape[1:]:
+            self.images[self.places[pts]] = image
+        self.shapes.setdefault(pts, image.shape)
+
+    def of(self, chosen: np.ndarray) -> np.ndarray:
+        """The pictures of some of the times, (M,) in order: uint8 (M, H, W, 3)."""
+        places = [self.places[pts] for pts in chosen.tolist()]
+        return self.images if places == list(range(len(self.images))) else self.images[places]
+
+
 def read_frames(path: Path, start_s: float | None, stop_s: float | None, count: int) -> Frames:
     """Return `count` frames spread evenly in time from the first to the last of [start_s, stop_s], both included.
 
@@ -60,30 +86,39 @@ def read_frames(path: Path, start_s: float | None, stop_s: float | None, count: 
     Raises DecodeError if the file is missing, holds no video, is truncated or damaged where it is read (within a
     second after the interval too), or ends before `start_s`; ConfigError for an interval or a count that is none.
     """
-    _check_request(start_s, stop_s, count)
+    return read_frame_sets(path, start_s, stop_s, [count])[0]
+
+
+def read_frame_sets(path: Path, start_s: float | None, stop_s: float | None, counts: Sequence[int]) -> list[Frames]:
+    """Return what `read_frames` gives for each of `counts`, at least one, but decode the clip only once.
+
+    Frames that are the same may share the memory of their images. Raises what read_frames does.
+    """
+    _check_request(start_s, stop_s, counts)
     for seek_s, sparse in _attempts(start_s):
-        index = _read_index(path, seek_s, stop_s)
-        if seek_s is not None and not _starts_by(index, start_s):
-            continue
-        chosen, cut = _choose(path, index, start_s, stop_s, count)
-        images = _decode(path, index, seek_s, set(chosen.tolist()), sparse)
-        if images.keys() == set(chosen.tolist()):
+        with _open(path, seek_s) as (container, stream, zero_s):
+            index, packets = _read_index(path, container, stream, zero_s, stop_s, seek_s is None)
+            if seek_s is not None and not _starts_by(index, start_s):
+                continue
+            pts, times_s, cut = _inside(path, index, start_s, stop_s)
+            sets = [_spread(pts, count) for count in counts]
+            pictures = _Pictures(np.unique(np.concatenate(sets)))
+            trusted = _decode(path, index, stream, packets or _reread(path, seek_s), pictures, sparse)
+        if trusted and pictures.shapes.keys() == pictures.places.keys():
             break
     else:
-        lost = index.times_s[np.isin(index.pts, chosen) & ~np.isin(index.pts, list(images))]
+        lost = index.times_s[np.isin(index.pts, list(pictures.places.keys() - pictures.shapes.keys()))]
         raise DecodeError(
             f"{path} is damaged: {len(lost)} of its frames can't be decoded, the first at {lost[0]:.3f} s"
         )
-    if len({image.shape for image in images.values()}) > 1:
+    if len(set(pictures.shapes.values())) > 1:
         raise DecodeError(f"{path} changes its frame size within the interval")
-    time_of = dict(zip(index.pts.tolist(), index.times_s.tolist(), strict=True))
-    times_s = np.array([time_of[pts] for pts in chosen.tolist()])
-    return Frames(np.stack([images[pts] for pts in chosen.tolist()]), times_s, cut)
+    return [Frames(pictures.of(chosen), times_s[np.searchsorted(pts, chosen)], cut) for chosen in sets]
 
 
-def _check_request(start_s: float | None, stop_s: float | None, count: int) -> None:
-    if count < 1:
-        raise ConfigError(f"a clip gives 1 frame or more, not {count}")
+def _check_request(start_s: float | None, stop_s: float | None, counts: Sequence[int]) -> None:
+    if min(counts, default=0) < 1:
+        raise ConfigError(f"a clip gives 1 frame or more, not {min(counts, default='no count of them')}")
     if start_s is None and stop_s is None:
         return
     if start_s is None or stop_s is None or not -LONGEST_S <= start_s <= stop_s <= LONGEST_S:
@@ -118,34 +153,53 @@ def _open(path: Path, seek_s: float | None) -> Iterator[tuple[av.container.Input
         raise DecodeError(f"{path} can't be read as video: {error.strerror}") from error
 
 
-def _read_index(path: Path, seek_s: float | None, stop_s: float | None) -> _Index:
-    """Read packets, without decoding, from `seek_s` (None: the beginning) until past `stop_s` (None: the end)."""
-    rows, audio_end_s, ended = [], 0.0, True
-    with _open(path, seek_s) as (container, stream, zero_s):
-        unit = stream.time_base
-        usual = round(1 / ((stream.average_rate or 1) * unit))  # Matroska need not tell a packet's duration
-        for packet in container.demux([stream, *container.streams.audio]):
-            if not packet.size:
-                continue
-            if packet.stream_index != stream.index:
-                if packet.pts is not None:
-                    audio_end_s = float((packet.pts + packet.duration) * packet.time_base - zero_s)
-                continue
-            if packet.pts is None:
-                raise DecodeError(f"{path} does not tell when its frames are shown")
-            rows.append((packet.pts, packet.duration or usual, packet.is_keyframe, _is_shown(packet, stream)))
-            if stop_s is not None and packet.dts is not None and packet.dts * unit - zero_s > stop_s + REORDERING_S:
-                ended = False
-                break
-        promised_s, of_video = _promised_end(container, stream, zero_s)
-    if not rows and seek_s is None:
+def _read_index(
+    path: Path,
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    zero_s: Fraction,
+    stop_s: float | None,
+    from_start: bool,
+) -> tuple[_Index, list[av.Packet]]:
+    """Read packets, without decoding, until past `stop_s` (None: the end): what they tell, and they themselves.
+
+    The packets are those of the index, or none if they are more than KEPT_BYTES.
+    """
+    unit, past = stream.time_base, math.inf
+    usual = round(1 / ((stream.average_rate or 1) * unit))  # Matroska need not tell a packet's duration
+    if stop_s is not None:
+        past = math.floor((Fraction(stop_s + REORDERING_S) + zero_s) / unit)
+    rows, packets, kept_bytes, sound, ended = [], [], 0, None, True
+    for packet in container.demux([stream, *container.streams.audio]):
+        if not packet.size:
+            continue
+        if packet.stream_index != stream.index:
+            sound = packet if packet.pts is not None else sound
+            continue
+        if packet.pts is None:
+            raise DecodeError(f"{path} does not tell when its frames are shown")
+        rows.append((packet.pts, packet.duration or usual, packet.is_keyframe, _is_shown(packet, stream)))
+        kept_bytes += packet.size
+        if kept_bytes <= KEPT_BYTES:
+            packets.append(packet)
+        if packet.dts is not None and packet.dts > past:
+            ended = False
+            break
+    if not rows and from_start:
         raise DecodeError(f"{path} holds no video frame")
     pts, durations, keyframes, shown = np.array(rows, np.int64).reshape(-1, 4).T
     times_s = pts * unit.numerator / unit.denominator - float(zero_s)
     index = _Index(pts, times_s, durations * float(unit), keyframes > 0, shown > 0, ended)
     if ended and rows:
-        _check_whole(path, index, promised_s, 0.0 if of_video else audio_end_s)
-    return index
+        promised_s, of_video = _promised_end(container, stream, zero_s)
+        audio_end_s = float((sound.pts + sound.duration) * sound.time_base - zero_s) if sound and not of_video else 0.0
+        _check_whole(path, index, promised_s, audio_end_s)
+    return index, packets if kept_bytes <= KEPT_BYTES else []
+
+
+def _reread(path: Path, seek_s: float | None) -> Iterator[av.Packet]:
+    with _open(path, seek_s) as (container, stream, _):
+        yield from (packet for packet in container.demux(stream) if packet.size)
 
 
 def _is_shown(packet: av.Packet, stream: av.VideoStream) -> bool:
@@ -176,24 +230,24 @@ def _starts_by(index: _Index, start_s: float) -> bool:
     return bool((index.times_s[index.keyframes] <= start_s + SLACK_S).any())
 
 
-def _choose(
-    path: Path, index: _Index, start_s: float | None, stop_s: float | None, count: int
-) -> tuple[np.ndarray, bool]:
-    """The presentation times, (count,) in the stream's unit, of the frames to take, and whether the interval is cut."""
+def _inside(
+    path: Path, index: _Index, start_s: float | None, stop_s: float | None
+) -> tuple[np.ndarray, np.ndarray, bool]:
+    """The frames to choose from, (N,) in order: their times in the stream's unit, in seconds, and whether it is cut."""
     order = np.argsort(index.pts, kind="stable")
     order = order[index.shown[order]]
     if not len(order):
         raise DecodeError(f"{path} shows no video frame")
     pts, times_s, last_s = index.pts[order], index.times_s[order], index.durations_s[order[-1]]
     if start_s is None:
-        return _spread(pts, count), False
+        return pts, times_s, False
     end_s = times_s[-1] + last_s
     if index.ended and start_s >= end_s - SLACK_S:
         raise DecodeError(f"{path} ends at {end_s:.3f} s, before the interval starts at {start_s:.3f} s")
     first, past = np.searchsorted(times_s, [start_s - SLACK_S, stop_s + SLACK_S])
     if first == past:
         first, past = max(first - 1, 0), max(first, 1)  # the frame on display, or the file's first
-    return _spread(pts[first:past], count), bool(index.ended and stop_s > end_s + last_s)
+    return pts[first:past], times_s[first:past], bool(index.ended and stop_s > end_s + last_s)
 
 
 def _spread(pts: np.ndarray, count: int) -> np.ndarray:
@@ -208,40 +262,46 @@ def _spread(pts: np.ndarray, count: int) -> np.ndarray:
     return np.where(targets - pts[left] * steps <= pts[right] * steps - targets, pts[left], pts[right])
 
 
-def _decode(path: Path, index: _Index, seek_s: float | None, chosen: set[int], sparse: bool) -> dict[int, np.ndarray]:
-    """The chosen frames by presentation time, without those that the decoder does not return or calls corrupt.
+def _decode(
+    path: Path, index: _Index, stream: av.VideoStream, packets: Iterable[av.Packet], pictures: _Pictures, sparse: bool
+) -> bool:
+    """Put in the pictures of the chosen frames, but those that the decoder does not return or calls corrupt.
 
-    None at all if `sparse` decoding started anywhere but at an intra-coded frame, or met a corrupt frame. Raises
-    DecodeError for a corrupt frame if not `sparse`: others are made from it, and the decoder does not tell which.
+    Returns whether they can be trusted: not if `sparse` decoding started anywhere but at an intra-coded frame, met a
+    corrupt frame, or a field where it left out what no frame is made from. Raises DecodeError for a corrupt frame if
+    not `sparse`: others are made from it, and the decoder does not tell which.
     """
+    chosen = pictures.places
     needed = _needed(index, chosen, sparse)
     run_starts, run_ends = needed & ~np.append(False, needed[:-1]), needed & ~np.append(needed[1:], False)
     unproven = set(index.pts[run_starts & index.shown].tolist())
-    scaler, images = VideoReformatter(), {}
-    with _open(path, seek_s) as (container, stream, _):
-        decoder = stream.codec_context
-        decoder.thread_count = 1
-        if decoder.name == "hevc":
-            decoder.options = {"err_detect": "explode"}  # or it leaves out what is damaged and says nothing
-        packets = (packet for packet in container.demux(stream) if packet.size)
-        for is_needed, is_start, is_end, packet in zip(needed, run_starts, run_ends, packets, strict=False):
-            if not is_needed:
-                continue
-            if is_start:
-                first = packet.pts  # what is shown before it may need frames before it
-            if packet.is_corrupt:
-                raise DecodeError(f"{path} is damaged at {float(packet.pts * packet.time_base):.3f} s")
-            for frame in _feed(decoder, packet, is_end):
-                if frame.is_corrupt and frame.pts >= first:
-                    if sparse:
-                        return {}
-                    raise DecodeError(f"{path} is damaged at {float(frame.pts * stream.time_base):.3f} s")
-                if frame.pict_type == PictureType.I:
-                    unproven.discard(frame.pts)
-                if frame.pts in chosen and not frame.is_corrupt:
-                    rgb = scaler.reformat(frame, format="rgb24", threads=1).to_ndarray()
-                    images.setdefault(frame.pts, _upright(rgb, frame))
-    return {} if sparse and unproven else images  # H.264 can call a frame a keyframe from which pictures only recover
+    decoder, scaler = stream.codec_context, VideoReformatter()
+    decoder.thread_count = 1
+    if decoder.name == "hevc":
+        decoder.options = {"err_detect": "explode"}  # or it leaves out what is damaged and says nothing
+    spares = sparse and decoder.name == "h264" and decoder.field_order == PROGRESSIVE
+    for is_needed, is_start, is_end, packet in zip(needed, run_starts, run_ends, packets, strict=False):
+        if not is_needed:
+            continue
+        if is_start:
+            first = packet.pts  # what is shown before it may need frames before it
+        if packet.is_corrupt:
+            raise DecodeError(f"{path} is damaged at {float(packet.pts * packet.time_base):.3f} s")
+        if spares:  # pictures that no other refers to
+            decoder.skip_frame = "DEFAULT" if is_start or packet.pts in chosen else "NONREF"
+        for frame in _feed(decoder, packet, is_end):
+            if frame.is_corrupt and frame.pts >= first:
+                if sparse:
+                    return False
+                raise DecodeError(f"{path} is damaged at {float(frame.pts * stream.time_base):.3f} s")
+            if frame.pict_type == PictureType.I:
+                unproven.discard(frame.pts)
+            if frame.pts in chosen and not frame.is_corrupt:
+                if spares and frame.interlaced_frame:  # its second field may be a packet of its own, left out
+                    return False
+                rgb = scaler.reformat(frame, format="rgb24", threads=1).to_ndarray()
+                pictures.put(frame.pts, _upright(rgb, frame))
+    return not (sparse and unproven)  # H.264 can call a frame a keyframe from which pictures only recover
 
 
 def _feed(decoder: av.VideoCodecContext, packet: av.Packet, is_end: bool) -> list[av.VideoFrame]:

@@ -10,7 +10,7 @@ from conftest import SHARED
 
 from cia_bench import video
 from cia_bench.errors import ConfigError, DecodeError
-from cia_bench.video import read_frames
+from cia_bench.video import read_frame_sets, read_frames
 
 WIDTH, HEIGHT = 96, 64
 ROWS, COLUMNS = 3, 4  # blocks of a painted number, one bit each
@@ -285,6 +285,9 @@ def test_no_frames_and_no_intervals_are_refused(clips):
     for start, stop, count in [(0, 1, 0), (2, 1, 4), (None, 1, 4), (0, None, 4), (float("nan"), 1, 4), (0, 1e30, 4)]:
         with pytest.raises(ConfigError):
             read_frames(path, start, stop, count)
+    for counts in [(), (4, 0)]:
+        with pytest.raises(ConfigError, match="1 frame or more"):
+            read_frame_sets(path, None, None, counts)
 
 
 @pytest.fixture
@@ -324,6 +327,66 @@ def test_a_whole_file_decodes_each_packet_at_most_once_and_skips_groups(clips, d
         assert len(decoded) < 30
 
 
+INTERLACED = {"preset": "ultrafast", "x264-params": H264["x264-params"] + ":interlaced=1"}
+
+
+def test_pictures_that_no_other_refers_to_are_decoded_only_if_chosen(clips, monkeypatch, tmp_path):
+    interlaced = write_numbers(tmp_path / "interlaced.mp4", count=20, options=INTERLACED, size=(HEIGHT * 2, WIDTH))
+    shown, feed = [], video._feed
+
+    def listen(*given):
+        frames = feed(*given)
+        shown.extend(frame.pts // 512 for frame in frames)
+        return frames
+
+    monkeypatch.setattr(video, "_feed", listen)
+    assert numbers(read_frames(clips["h264.mp4"], 0.0, 0.32, 3)) == [0, 4, 8]
+    assert shown == [0, 2, 4, 8]  # decoded as 0 4 2 1 3 8: of three B-frames the middle one is referred to
+    shown.clear()
+    assert numbers(read_frames(clips["h264.mp4"], 0.04, 0.28, 3)) == [1, 4, 7]
+    assert shown == [0, 1, 2, 4, 6, 7, 8]
+    shown.clear()
+    assert numbers(read_frames(interlaced, 0.0, 0.32, 3)) == [0, 4, 8]
+    assert shown == [0, 1, 2, 3, 4, 8]  # a field may be a packet of its own, with a time of its own
+
+
+def test_packets_that_take_too_much_memory_are_read_again(clips, monkeypatch):
+    expected = {
+        kind: [read_frames(clips[kind], *interval, 7) for interval in [(None, None), (3.1, 4.9)]] for kind in KINDS
+    }
+    opened, real = [], video._open
+    monkeypatch.setattr(video, "_open", lambda path, seek_s: opened.append(seek_s) or real(path, seek_s))
+    monkeypatch.setattr(video, "KEPT_BYTES", 100)
+    for kind, (whole, part) in expected.items():
+        np.testing.assert_array_equal(read_frames(clips[kind], None, None, 7).images, whole.images)
+        np.testing.assert_array_equal(read_frames(clips[kind], 3.1, 4.9, 7).images, part.images)
+    opened.clear()
+    read_frames(clips["h264.mp4"], 3.1, 4.9, 7)
+    assert opened == [3.1, 3.1]
+
+
+@pytest.mark.parametrize("interval", [(None, None), (1.1, 5.0)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_several_counts_of_a_clip_are_decoded_once(kind, interval, clips, decoded):
+    counts = (16, 8, 1, 16)
+    expected, fed = [], []  # for each count alone: its frames, and how many packets the decoder was given
+    for count in counts:
+        decoded.clear()
+        expected.append(read_frames(clips[kind], *interval, count))
+        fed.append(len(decoded))
+    decoded.clear()
+    found = read_frame_sets(clips[kind], *interval, counts)
+    assert max(fed) <= len(decoded) <= fed[0] + fed[1]
+    for one, other in zip(found, expected, strict=True):
+        assert one.images.tobytes() == other.images.tobytes() and one.images.shape == other.images.shape
+        assert one.times_s.tobytes() == other.times_s.tobytes() and one.cut == other.cut
+
+
+def test_sets_of_the_same_frames_share_their_memory(clips):
+    first, second, few = read_frame_sets(clips["h264.mp4"], None, None, (7, 7, 3))
+    assert np.shares_memory(first.images, second.images) and numbers(few) == [0, 74, 149]
+
+
 def test_a_seek_that_lands_too_late_is_not_believed(clips, monkeypatch):
     opened, real = [], video._open
 
@@ -333,7 +396,7 @@ def test_a_seek_that_lands_too_late_is_not_believed(clips, monkeypatch):
 
     monkeypatch.setattr(video, "_open", land_late)
     assert numbers(read_frames(clips["h264.mp4"], 2.5, 2.54, 2)) == [63, 63]
-    assert opened == [2.5, 0.5, None, None]
+    assert opened == [2.5, 0.5, None]
 
 
 def test_the_same_call_gives_the_same_bytes(clips):
