@@ -1,12 +1,13 @@
 """Decode exact frames of a video clip.
 
-Frames are chosen by the presentation times of the stream's packets, which cost no decoding, and only the groups of
-pictures that hold a chosen frame are decoded. A seek is never trusted: what it found is checked against the interval.
+Frames are chosen by the presentation times of the stream's packets, which cost no decoding. Only the groups of pictures
+that hold a chosen frame are decoded, and in H.264 no picture before the interval that no other refers to. A seek is
+never trusted: what it found is checked against the interval.
 """
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -41,6 +42,17 @@ class Frames:
 
 
 @dataclass(frozen=True)
+class _Video:
+    """An open file, from which packets are read one after the other."""
+
+    path: Path
+    seek_s: float | None  # reading starts at the keyframe before this; None: at the beginning
+    container: av.container.InputContainer
+    stream: av.VideoStream
+    zero_s: Fraction  # where its timeline starts
+
+
+@dataclass(frozen=True)
 class _Index:
     """A video's packets in decoding order, from where a seek landed until past the interval: arrays of (N,)."""
 
@@ -50,6 +62,7 @@ class _Index:
     keyframes: np.ndarray  # whether decoding can start here
     shown: np.ndarray  # false where the decoder gives no frame for the packet
     ended: bool  # the last packet is the file's last
+    packets: list[av.Packet]  # none if they are more than KEPT_BYTES
 
 
 class _Pictures:
@@ -92,18 +105,18 @@ def read_frames(path: Path, start_s: float | None, stop_s: float | None, count: 
 def read_frame_sets(path: Path, start_s: float | None, stop_s: float | None, counts: Sequence[int]) -> list[Frames]:
     """Return what `read_frames` gives for each of `counts`, at least one, but decode the clip only once.
 
-    Frames that are the same may share the memory of their images. Raises what read_frames does.
+    Sets of the same frames may share the memory of their images. Raises what read_frames does for any of the counts.
     """
     _check_request(start_s, stop_s, counts)
     for seek_s, sparse in _attempts(start_s):
-        with _open(path, seek_s) as (container, stream, zero_s):
-            index, packets = _read_index(path, container, stream, zero_s, stop_s, seek_s is None)
+        with _open(path, seek_s) as video:
+            index = _read_index(video, stop_s)
             if seek_s is not None and not _starts_by(index, start_s):
                 continue
             pts, times_s, cut = _inside(path, index, start_s, stop_s)
             sets = [_spread(pts, count) for count in counts]
             pictures = _Pictures(np.unique(np.concatenate(sets)))
-            trusted = _decode(path, index, stream, packets or _reread(path, seek_s), pictures, sparse)
+            trusted = _decode(video, index, pictures, sparse, pts[0])
         if trusted and pictures.shapes.keys() == pictures.places.keys():
             break
     else:
@@ -135,8 +148,8 @@ def _attempts(start_s: float | None) -> list[tuple[float | None, bool]]:
 
 
 @contextmanager
-def _open(path: Path, seek_s: float | None) -> Iterator[tuple[av.container.InputContainer, av.VideoStream, Fraction]]:
-    """Open a file for one pass from the keyframe before `seek_s`: its container, its video and its zero of time (s)."""
+def _open(path: Path, seek_s: float | None) -> Iterator[_Video]:
+    """Open a file for one pass from the keyframe before `seek_s` (None: from the beginning)."""
     options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
     try:
         with av.open(f"file:{path}", options=options, metadata_errors="replace") as container:
@@ -148,29 +161,18 @@ def _open(path: Path, seek_s: float | None) -> Iterator[tuple[av.container.Input
             zero_s = Fraction(max(container.start_time or 0, 0), av.time_base)
             if seek_s is not None and container.format.name not in TIMELESS:
                 container.seek(round((Fraction(seek_s) + zero_s) / stream.time_base), stream=stream)
-            yield container, stream, zero_s
+            yield _Video(path, seek_s, container, stream, zero_s)
     except av.FFmpegError as error:
         raise DecodeError(f"{path} can't be read as video: {error.strerror}") from error
 
 
-def _read_index(
-    path: Path,
-    container: av.container.InputContainer,
-    stream: av.VideoStream,
-    zero_s: Fraction,
-    stop_s: float | None,
-    from_start: bool,
-) -> tuple[_Index, list[av.Packet]]:
-    """Read packets, without decoding, until past `stop_s` (None: the end): what they tell, and they themselves.
-
-    The packets are those of the index, or none if they are more than KEPT_BYTES.
-    """
-    unit, past = stream.time_base, math.inf
+def _read_index(video: _Video, stop_s: float | None) -> _Index:
+    """Read packets, without decoding, until past `stop_s` (None: the end)."""
+    path, stream, unit = video.path, video.stream, video.stream.time_base
     usual = round(1 / ((stream.average_rate or 1) * unit))  # Matroska need not tell a packet's duration
-    if stop_s is not None:
-        past = math.floor((Fraction(stop_s + REORDERING_S) + zero_s) / unit)
+    past = math.inf if stop_s is None else math.floor((Fraction(stop_s + REORDERING_S) + video.zero_s) / unit)
     rows, packets, kept_bytes, sound, ended = [], [], 0, None, True
-    for packet in container.demux([stream, *container.streams.audio]):
+    for packet in video.container.demux([stream, *video.container.streams.audio]):
         if not packet.size:
             continue
         if packet.stream_index != stream.index:
@@ -182,24 +184,20 @@ def _read_index(
         kept_bytes += packet.size
         if kept_bytes <= KEPT_BYTES:
             packets.append(packet)
+        else:
+            packets.clear()
         if packet.dts is not None and packet.dts > past:
             ended = False
             break
-    if not rows and from_start:
+    if not rows and video.seek_s is None:
         raise DecodeError(f"{path} holds no video frame")
     pts, durations, keyframes, shown = np.array(rows, np.int64).reshape(-1, 4).T
-    times_s = pts * unit.numerator / unit.denominator - float(zero_s)
-    index = _Index(pts, times_s, durations * float(unit), keyframes > 0, shown > 0, ended)
+    times_s = pts * unit.numerator / unit.denominator - float(video.zero_s)
+    index = _Index(pts, times_s, durations * float(unit), keyframes > 0, shown > 0, ended, packets)
     if ended and rows:
-        promised_s, of_video = _promised_end(container, stream, zero_s)
-        audio_end_s = float((sound.pts + sound.duration) * sound.time_base - zero_s) if sound and not of_video else 0.0
-        _check_whole(path, index, promised_s, audio_end_s)
-    return index, packets if kept_bytes <= KEPT_BYTES else []
-
-
-def _reread(path: Path, seek_s: float | None) -> Iterator[av.Packet]:
-    with _open(path, seek_s) as (container, stream, _):
-        yield from (packet for packet in container.demux(stream) if packet.size)
+        promised_s, of_video = _promised_end(video)
+        _check_whole(path, index, promised_s, 0.0 if of_video or not sound else _end_s(sound, video))
+    return index
 
 
 def _is_shown(packet: av.Packet, stream: av.VideoStream) -> bool:
@@ -207,8 +205,13 @@ def _is_shown(packet: av.Packet, stream: av.VideoStream) -> bool:
     return not packet.is_discard and (stream.codec_context.name != "vp8" or bool(memoryview(packet)[0] & 0x10))
 
 
-def _promised_end(container: av.container.InputContainer, stream: av.VideoStream, zero_s: Fraction) -> tuple:
+def _end_s(packet: av.Packet, video: _Video) -> float:
+    return float((packet.pts + packet.duration) * packet.time_base - video.zero_s)
+
+
+def _promised_end(video: _Video) -> tuple[float | None, bool]:
     """When the file says that it ends (s; None if it does not), and whether it says so of the video or of all."""
+    container, stream, zero_s = video.container, video.stream, video.zero_s
     if stream.duration is not None:
         return float(((stream.start_time or 0) + stream.duration) * stream.time_base - zero_s), True
     of_video = DURATION_TAG.match(stream.metadata.get("DURATION", ""))
@@ -262,46 +265,57 @@ def _spread(pts: np.ndarray, count: int) -> np.ndarray:
     return np.where(targets - pts[left] * steps <= pts[right] * steps - targets, pts[left], pts[right])
 
 
-def _decode(
-    path: Path, index: _Index, stream: av.VideoStream, packets: Iterable[av.Packet], pictures: _Pictures, sparse: bool
-) -> bool:
+def _packets(video: _Video, index: _Index) -> Iterator[av.Packet]:
+    """The packets of an index, which are read again if they were not kept."""
+    if index.packets:
+        yield from index.packets
+        return
+    with _open(video.path, video.seek_s) as again:
+        yield from (packet for packet in again.container.demux(again.stream) if packet.size)
+
+
+def _decode(video: _Video, index: _Index, pictures: _Pictures, sparse: bool, first_pts: int) -> bool:
     """Put in the pictures of the chosen frames, but those that the decoder does not return or calls corrupt.
 
-    Returns whether they can be trusted: not if `sparse` decoding started anywhere but at an intra-coded frame, met a
-    corrupt frame, or a field where it left out what no frame is made from. Raises DecodeError for a corrupt frame if
-    not `sparse`: others are made from it, and the decoder does not tell which.
+    `sparse` leaves out groups without a chosen frame, and pictures before `first_pts` that no other refers to. Returns
+    whether the result can be trusted: not if it is sparse and decoding started anywhere but at an intra-coded frame, or
+    met a corrupt frame. Raises DecodeError for a corrupt frame if it is not: others are made from it, and the decoder
+    does not tell which.
     """
     chosen = pictures.places
     needed = _needed(index, chosen, sparse)
     run_starts, run_ends = needed & ~np.append(False, needed[:-1]), needed & ~np.append(needed[1:], False)
     unproven = set(index.pts[run_starts & index.shown].tolist())
-    decoder, scaler = stream.codec_context, VideoReformatter()
-    decoder.thread_count = 1
-    if decoder.name == "hevc":
-        decoder.options = {"err_detect": "explode"}  # or it leaves out what is damaged and says nothing
+    decoder, scaler = _decoder(video.stream), VideoReformatter()
     spares = sparse and decoder.name == "h264" and decoder.field_order == PROGRESSIVE
-    for is_needed, is_start, is_end, packet in zip(needed, run_starts, run_ends, packets, strict=False):
+    for is_needed, is_start, is_end, packet in zip(needed, run_starts, run_ends, _packets(video, index), strict=False):
         if not is_needed:
             continue
         if is_start:
             first = packet.pts  # what is shown before it may need frames before it
         if packet.is_corrupt:
-            raise DecodeError(f"{path} is damaged at {float(packet.pts * packet.time_base):.3f} s")
-        if spares:  # pictures that no other refers to
-            decoder.skip_frame = "DEFAULT" if is_start or packet.pts in chosen else "NONREF"
+            raise DecodeError(f"{video.path} is damaged at {float(packet.pts * packet.time_base):.3f} s")
+        if spares:  # not pictures of the interval, whose damage is to be noticed
+            decoder.skip_frame = "DEFAULT" if is_start or packet.pts >= first_pts else "NONREF"
         for frame in _feed(decoder, packet, is_end):
             if frame.is_corrupt and frame.pts >= first:
                 if sparse:
                     return False
-                raise DecodeError(f"{path} is damaged at {float(frame.pts * stream.time_base):.3f} s")
+                raise DecodeError(f"{video.path} is damaged at {float(frame.pts * packet.time_base):.3f} s")
             if frame.pict_type == PictureType.I:
                 unproven.discard(frame.pts)
             if frame.pts in chosen and not frame.is_corrupt:
-                if spares and frame.interlaced_frame:  # its second field may be a packet of its own, left out
-                    return False
                 rgb = scaler.reformat(frame, format="rgb24", threads=1).to_ndarray()
                 pictures.put(frame.pts, _upright(rgb, frame))
     return not (sparse and unproven)  # H.264 can call a frame a keyframe from which pictures only recover
+
+
+def _decoder(stream: av.VideoStream) -> av.VideoCodecContext:
+    decoder = stream.codec_context
+    decoder.thread_count = 1
+    if decoder.name == "hevc":
+        decoder.options = {"err_detect": "explode"}  # or it leaves out what is damaged and says nothing
+    return decoder
 
 
 def _feed(decoder: av.VideoCodecContext, packet: av.Packet, is_end: bool) -> list[av.VideoFrame]:
