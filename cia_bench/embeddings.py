@@ -83,7 +83,7 @@ def _load_part(store: Path, part: ModelName, stored: Stored, weights: Mapping[st
     clip_ids = stored.clips.clip_id.to_numpy(dtype=object)
     vectors = summary(stored.embeddings, clip_ids) if summary else stored.embeddings
     loaded = _checked(place, str(part), clip_ids, vectors)
-    made_by = {key: stored.record[key] for key in ("encoder", "weights_sha256", "frames")}
+    made_by = {key: stored.record[key] for key in ("encoder", "weights_sha256", "frames", "precision")}
     summarised = {"name": part.summary, "weights_sha256": summary.weights_sha256} if summary else None
     return replace(
         loaded,
@@ -116,7 +116,10 @@ def _combine(store: Path, parts: list[Embeddings], how: str) -> Embeddings:
 
 
 def refuse_other_sequences(summary: str, trained_on: dict | None, record: dict) -> None:
-    """Raise EncoderError if a summary was trained, on another encoder than `record` says; frame counts may differ."""
+    """Raise EncoderError if a summary was trained, on another encoder than `record` says.
+
+    Frame counts may differ, and so may dtype and precision: half precision rounds the same vectors.
+    """
     if trained_on is None:
         return
 

@@ -25,6 +25,7 @@ from cia_bench.encoders import (
     summary_weights,
 )
 from cia_bench.errors import ConfigError, EncoderError, printable
+from cia_bench.precision import in_precision
 
 OK, FAILS, NOTE = "ok", "fails", "note"
 TOLERANCE_CPU, TOLERANCE_ELSEWHERE = 1e-5, 1e-3  # of the embedding's largest absolute number
@@ -165,7 +166,9 @@ class _Subject:
     def raw(self, clips: list[np.ndarray]) -> object:
         """What `embed` gives for them; frames are made afresh, in case it writes into them."""
         spec = self.encoder.frames
-        return self.encoder.embed(spec.values(np.stack([spec.crop(np.ascontiguousarray(clip)) for clip in clips])))
+        frames = spec.values(np.stack([spec.crop(np.ascontiguousarray(clip)) for clip in clips]))
+        with in_precision("float32", self.device):  # as cia extract runs it
+            return self.encoder.embed(frames)
 
     def summarise(self, embeddings: np.ndarray, first: int = 0) -> np.ndarray:
         """One vector a clip, (B, E), of clips numbered from `first`; raises _Unfit if the summary gives none."""

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from transformers import BitImageProcessorPil
 
@@ -242,10 +243,20 @@ def test_weights_must_be_of_a_model_that_is_asked_for():
 
 
 def test_a_device_that_is_not_there_is_refused():
-    assert choose_device("cpu") == "cpu" and choose_device("auto") in ("cpu", "cuda")
-    for device in ("tpu-9", "cuda:99"):
-        with pytest.raises(ConfigError, match=f"torch has no device '{device}': "):
+    for device in ("tpu-9", "cuda:99", "meta", ""):
+        with pytest.raises(ConfigError, match=f"torch has no device '{device}': ") as refused:
             choose_device(device)
+        assert len(str(refused.value)) < 250 and "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "taken"), [(True, True, "cuda"), (True, False, "cuda"), (False, True, "mps"), (False, False, "cpu")]
+)
+def test_auto_takes_cuda_before_mps_before_the_cpu(cuda, mps, taken, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert choose_device("auto") == taken
+    assert choose_device("cpu") == "cpu"
 
 
 def test_the_description_holds_what_fixes_the_numbers():
@@ -262,7 +273,9 @@ def test_the_description_holds_what_fixes_the_numbers():
             "std": None,
             "layout": "THWC",
         },
+        "precision": "float32",
     }
+    assert describe("pixels", Pixels(), "bfloat16")["precision"] == "bfloat16"
 
 
 # what an encoder gives

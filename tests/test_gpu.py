@@ -7,14 +7,35 @@ import torch
 from cia_bench.baselines.lift.summary import Lift
 from cia_bench.baselines.lift.train import LiFTSettings, train
 from cia_bench.demo import save_random_dinov2
-from cia_bench.encoders import choose_device, load_encoder
+from cia_bench.encoders import Encoder, FrameSpec, choose_device, load_encoder
+from cia_bench.errors import ConfigError, EncoderError
+from cia_bench.inference import Embedder
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU on this machine")
 ORIGIN = {"encoder": "toy"}
+HALF = {"float16": 0.01, "bfloat16": 0.05}  # difference from float32, as a share of the largest number
+MIB = 2**20
+
+
+def squares_of(clips: int, frames: int, size: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (clips, frames, size, size, 3), dtype=np.uint8)
+
+
+def largest_difference(one: np.ndarray, other: np.ndarray) -> float:
+    """As a share of the largest number."""
+    assert one.shape == other.shape
+    return np.abs(one - other).max() / np.abs(other).max()
 
 
 def test_auto_takes_the_gpu():
     assert choose_device("auto") == "cuda"
+    assert choose_device("cuda:0") == "cuda:0"
+
+
+def test_a_gpu_that_is_not_there_is_refused():
+    with pytest.raises(ConfigError, match="torch has no device 'cuda:99': ") as refused:
+        choose_device("cuda:99")
+    assert "\n" not in str(refused.value)
 
 
 def test_dinov2_embeds_alike_on_both(tmp_path):
@@ -31,3 +52,83 @@ def test_lift_trains_and_summarises_on_the_gpu(tmp_path):
     assert record["epochs"][-1]["train"]["loss"] < record["epochs"][0]["train"]["loss"]
     summaries = [Lift(tmp_path, device)(sequences, videos) for device in ("cpu", "cuda")]
     np.testing.assert_allclose(*summaries, atol=1e-3)
+
+
+@pytest.mark.parametrize("precision", HALF)
+def test_half_precision_is_near_float32_and_not_it(precision, tmp_path):
+    save_random_dinov2(tmp_path / "weights")
+    encoder = load_encoder("dinov2-small-reg", str(tmp_path / "weights"), "cuda")
+    squares = squares_of(5, encoder.frames.count, encoder.frames.size)
+    whole = Embedder("dinov2", encoder, "cuda")(squares)
+    half = Embedder("dinov2", encoder, "cuda", precision, batch_size=3)(squares)
+    assert half.dtype == np.float32
+    assert 1e-5 < largest_difference(half, whole) < HALF[precision]
+
+
+class Deep(Encoder):
+    """Two wide convolutions, whose sums of many products show what they were rounded to."""
+
+    frames = FrameSpec(count=2, size=32, mean=(0.5,) * 3, std=(0.5,) * 3, layout="TCHW")
+
+    def __init__(self, device: str):
+        self.device = device
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            net = torch.nn.Sequential(torch.nn.Conv2d(3, 64, 7), torch.nn.Conv2d(64, 64, 5, stride=4))
+        self.net = net.to(device)
+
+    @torch.inference_mode()
+    def embed(self, frames):
+        pictures = torch.from_numpy(frames).flatten(0, 1).to(self.device)
+        return self.net(pictures).flatten(1).unflatten(0, (len(frames), -1)).float().cpu().numpy()
+
+
+@pytest.mark.skipif(
+    torch.cuda.is_available() and torch.cuda.get_device_capability() < (8, 0), reason="this GPU has no TF32"
+)
+def test_float32_is_not_tf32():
+    assert torch.backends.cudnn.allow_tf32  # as torch comes
+    squares = squares_of(2, 2, 32)
+    encoder = Deep("cuda")
+    exact = Embedder("deep", Deep("cpu"))(squares)
+    assert largest_difference(Embedder("deep", encoder, "cuda")(squares), exact) < 1e-5
+    assert largest_difference(encoder.embed(encoder.frames.values(squares)), exact) > 1e-5
+    assert torch.backends.cudnn.allow_tf32
+
+
+class Large(Deep):
+    """Takes 100 MiB of the GPU's memory a clip."""
+
+    def embed(self, frames):
+        large = torch.zeros(len(frames), 100 * MIB, dtype=torch.uint8, device=self.device)
+        return super().embed(frames) + large[:1, :1].cpu().numpy()
+
+
+@pytest.fixture
+def allow():
+    """Lets this process have so many bytes of the GPU's memory beyond what it holds; at the end all of it again."""
+
+    def limit(size: int) -> None:
+        torch.cuda.empty_cache()
+        whole = torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved(0) + size) / whole, 0)
+
+    yield limit
+    torch.cuda.set_per_process_memory_fraction(1.0, 0)
+
+
+def test_out_of_memory_on_the_gpu_halves_the_batch(allow, caplog):
+    squares = squares_of(16, 2, 32)
+    embedder = Embedder("large", Large("cuda"), "cuda", batch_size=16)
+    expected = embedder(squares)
+    allow(1200 * MIB)  # room for 8 clips, not 16
+    embedded = embedder(squares)
+    assert caplog.messages == ["large: out of memory on cuda with 16 clips at once; from now on 8"]
+    np.testing.assert_allclose(embedded, expected, atol=1e-5)
+
+
+def test_one_clip_too_many_for_the_gpu_is_one_line(allow):
+    embedder = Embedder("large", Large("cuda"), "cuda")
+    allow(50 * MIB)
+    with pytest.raises(EncoderError, match="large runs out of memory on cuda with one clip at once; try --device cpu"):
+        embedder(squares_of(2, 2, 32))
