@@ -42,14 +42,14 @@ def write_clip(path: Path, width: int, height: int, seed: int) -> None:
 
 def in_threads(jobs: list[Job]) -> list[np.ndarray]:
     def squares(job: Job) -> np.ndarray:
-        return job.wanted.crop(read_frames(job.path, job.start_s, job.stop_s, job.wanted.count).images)
+        return job.wanted[0].crop(read_frames(job.path, job.start_s, job.stop_s, job.wanted[0].count).images)
 
     with ThreadPoolExecutor(WORKERS) as pool:
         return list(pool.map(squares, jobs))
 
 
 def in_processes(jobs: list[Job]) -> list[np.ndarray]:
-    return [clip.squares for clip in decode_ahead(jobs, WORKERS, LIMIT_S, ahead=32 + WORKERS)]
+    return [clip.squares[0] for clip in decode_ahead(jobs, WORKERS, LIMIT_S, ahead=32 + WORKERS)]
 
 
 def seconds(way: Callable, jobs: list[Job]) -> tuple[float, list[np.ndarray]]:
@@ -65,7 +65,7 @@ def main() -> None:
             paths = [Path(folder) / f"{width}-{number}.mp4" for number in range(count)]
             for seed, path in enumerate(paths):
                 write_clip(path, width, height, seed)
-            jobs = [Job(path, None, None, wanted) for path in paths]
+            jobs = [Job(path, None, None, (wanted,)) for path in paths]
             in_threads(jobs[:16])  # imports torch
             first_s, _ = seconds(in_processes, jobs)
             runs = [(seconds(in_threads, jobs), seconds(in_processes, jobs)) for _ in range(3)]

@@ -296,6 +296,15 @@ def check(model: str, weights: tuple[str, ...], device: str) -> None:
 @click.option(
     "--dtype", help="Of stored frame sequences: float32 or float16; default: as they are there, else float32."
 )
+@click.option(
+    "--precision",
+    default="float32",
+    show_default=True,
+    help="Of the encoders' arithmetic: float32, float16 or bfloat16.",
+)
+@click.option("--batch-size", type=int, help="Clips embedded at once; default 16, halved where memory runs out.")
+@click.option("--workers", type=int, help="Processes that decode; default: one a core.")
+@click.option("--shard", metavar="I/N", help="Embed only the I-th of N parts of the clips, into a part of the store.")
 @retry_option
 def extract(
     models: tuple[str, ...],
@@ -305,24 +314,29 @@ def extract(
     out: Path,
     weights: tuple[str, ...],
     device: str,
-    dtype: str | None,
     retry_failed: bool,
+    shard: str | None,
+    **settings,
 ) -> None:
     """Embed the clips of a build, or each video of a folder; run again to go on."""
+    from cia_bench.shares import parse_share
+
+    settings["share"] = parse_share(shard) if shard else None
     by_default = click.get_current_context().get_parameter_source("data") == ParameterSource.DEFAULT
     if videos is not None and by_default and not sources and not data.exists():
         click.echo(f"no build at {data}: each video in {printable(str(videos))} is a clip")
         data = None
-    _extract(models, data, sources, videos, out, _weights(weights), device, retry_failed, dtype)
+    _extract(models, data, sources, videos, out, _weights(weights), device, retry_failed, **settings)
 
 
-def _extract(models, data, sources, videos, out, weights: dict[str, str], device, retry_failed, dtype=None) -> None:
+def _extract(models, data, sources, videos, out, weights: dict[str, str], device, retry_failed, **settings) -> None:
     from cia_bench.encoders import choose_device
+    from cia_bench.extract import ExtractionSettings
     from cia_bench.extract import extract as extract_models
     from cia_bench.progress import shown
 
-    run_on = choose_device(device)
-    for done in extract_models(models, data, out, sources, videos, weights, run_on, shown, retry_failed, dtype):
+    how, run_on = ExtractionSettings(**settings), choose_device(device)
+    for done in extract_models(models, data, out, sources, videos, weights, run_on, shown, retry_failed, how):
         click.echo(f"{done.encoder}: {done.new:,} new embeddings, {done.kept:,} kept, in {done.folder}")
         if len(done.failures):
             first = done.failures.iloc[0]

@@ -1,7 +1,8 @@
 """Decode clips in worker processes: a video that crashes its decoder or hangs it fails alone."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch  # not only for its one call below: workers share what this module 
 
 from cia_bench.encoders import FrameSpec
 from cia_bench.errors import DecodeError
-from cia_bench.video import read_frames
+from cia_bench.video import read_frame_sets
 from cia_bench.workers import Lost, call_ahead
 
 LIMIT_S = 60.0  # of wall time a clip; a damaged file can keep a decoder busy for good
@@ -18,20 +19,20 @@ LIMIT_S = 60.0  # of wall time a clip; a damaged file can keep a decoder busy fo
 
 @dataclass(frozen=True)
 class Job:
-    """A clip to decode: the frames `wanted` of an interval of a video, in seconds; None for both is the whole file."""
+    """A clip to decode: for each of `wanted` its frames of an interval of a video, in seconds; None: the whole file."""
 
     path: Path
     start_s: float | None
     stop_s: float | None
-    wanted: FrameSpec
+    wanted: tuple[FrameSpec, ...]
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """The frames of a clip, or why there are none."""
+    """The frames of a clip, for each that the job wanted, or why there are none."""
 
-    squares: np.ndarray | None  # uint8, (T, size, size, 3)
-    times_s: np.ndarray | None = None  # float64, (T,)
+    squares: tuple[np.ndarray, ...] = ()  # uint8, (T, size, size, 3)
+    times_s: tuple[np.ndarray, ...] = ()  # float64, (T,)
     cut: bool = False  # the interval's end lay beyond the file
     failure: str | None = None  # one line that names the file
 
@@ -40,27 +41,27 @@ def decode(job: Job) -> Decoded:
     """Decode one clip, here and now."""
     torch.set_num_threads(1)  # the other workers have the other cores
     try:
-        frames = read_frames(job.path, job.start_s, job.stop_s, job.wanted.count)
-        return Decoded(job.wanted.crop(frames.images), frames.times_s, frames.cut)
+        read = read_frame_sets(job.path, job.start_s, job.stop_s, [spec.count for spec in job.wanted])
+        squares = tuple(spec.crop(frames.images) for spec, frames in zip(job.wanted, read, strict=True))
+        return Decoded(squares, tuple(frames.times_s for frames in read), read[0].cut)
     except DecodeError as error:
-        return Decoded(None, failure=str(error))
+        return Decoded(failure=str(error))
     except MemoryError:
-        return Decoded(None, failure=str(DecodeError(f"{job.path} needs more memory to decode than there is")))
+        return Decoded(failure=str(DecodeError(f"{job.path} needs more memory to decode than there is")))
 
 
-def decode_ahead(jobs: Sequence[Job], workers: int, limit_s: float, ahead: int) -> Iterator[Decoded]:
+def decode_ahead(jobs: Iterable[Job], workers: int, limit_s: float, ahead: int) -> Iterator[Decoded]:
     """Yield each clip's frames, or why there are none, in the order of `jobs`; the next `ahead` are being decoded.
 
     A clip whose decoder dies, or takes longer than `limit_s`, is a failure. At most `workers` processes run, and no
     more than there are clips. Close the iterator if it may not be read to its end.
     """
-    if not jobs:
-        return
-    with contextlib.closing(call_ahead(decode, jobs, min(workers, len(jobs)), limit_s, ahead)) as answers:
+    jobs, to_decode = itertools.tee(jobs)  # the second is ahead of the first
+    with contextlib.closing(call_ahead(decode, to_decode, workers, limit_s, ahead)) as answers:
         for job, answer in zip(jobs, answers, strict=True):
             yield _lost(job, answer, limit_s) if isinstance(answer, Lost) else answer
 
 
 def _lost(job: Job, lost: Lost, limit_s: float) -> Decoded:
     why = f"the decoder died on it ({lost.end})" if lost.end else f"decoding took more than {limit_s:g} s"
-    return Decoded(None, failure=str(DecodeError(f"{job.path}: {why}")))
+    return Decoded(failure=str(DecodeError(f"{job.path}: {why}")))

@@ -8,10 +8,11 @@ encoder's name.
 import hashlib
 import importlib
 import inspect
+import re
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -57,6 +58,11 @@ class FrameSpec:
         if self.mean is not None and not (len(self.mean) == len(self.std) == 3 and min(self.std) > 0):
             raise ConfigError(f"mean and std of frames need three numbers, and std above 0, not {self}")
 
+    @property
+    def pictures(self) -> "FrameSpec":
+        """These frames as `crop` gives them, which encoders that want other values of them share."""
+        return replace(self, mean=None, std=None, layout="THWC")
+
     def crop(self, images: np.ndarray) -> np.ndarray:
         """Resize and crop the pictures of one clip, uint8 (T, H, W, 3) -> uint8 (T, size, size, 3)."""
         import torch
@@ -78,10 +84,17 @@ class FrameSpec:
 
     def values(self, batch: np.ndarray) -> np.ndarray:
         """The numbers the encoder gets: uint8 (B, T, S, S, 3) -> the dtype and layout that this names."""
-        if self.mean is not None:
-            scale = np.float32(255) * np.asarray(self.std, np.float32)
-            batch = (batch - np.float32(255) * np.asarray(self.mean, np.float32)) / scale
-        return np.ascontiguousarray(batch.transpose(0, 1, 4, 2, 3)) if self.layout == "TCHW" else batch
+        if self.mean is None:
+            return np.ascontiguousarray(batch.transpose(0, 1, 4, 2, 3)) if self.layout == "TCHW" else batch
+        import torch  # on all cores, and without a copy for each step
+
+        mean, scale = (torch.tensor(numbers, dtype=torch.float32) * 255 for numbers in (self.mean, self.std))
+        pictures = torch.from_numpy(batch)
+        if self.layout == "TCHW":
+            pictures = pictures.permute(0, 1, 4, 2, 3)
+            mean, scale = mean[:, None, None], scale[:, None, None]
+        numbers = pictures.to(torch.float32, memory_format=torch.contiguous_format)
+        return numbers.sub_(mean).div_(scale).numpy()
 
 
 class Encoder(ABC):
@@ -241,20 +254,22 @@ def checked_embedding(name: str, embedding: object, clips: int, frames: int) -> 
 
 
 def choose_device(device: str) -> str:
-    """`device`, or for auto the GPU if there is one; raises ConfigError if torch does not have it."""
+    """`device`, or for auto cuda if there is one, else mps, else cpu; raises ConfigError if torch does not have it."""
     import torch
 
     if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+        return next((kind for kind, is_there in there.items() if is_there()), "cpu")
     try:
-        torch.empty(0, device=device)
+        (torch.zeros(1, device=device) + 1).cpu()  # a GPU that torch has no code for fails once it computes
     except Exception as error:  # torch raises nearly anything for a device that is not there
-        raise ConfigError(f"torch has no device {device!r}: {str(error).splitlines()[0]}") from error
+        reason = re.split(r"\.\s|\n", str(error))[0]
+        raise ConfigError(f"torch has no device {device!r}: {reason}") from error
     return device
 
 
-def describe(name: str, encoder: Encoder) -> dict:
-    """What fixes the numbers that an encoder gives, for the record of a store."""
+def describe(name: str, encoder: Encoder, precision: str = "float32") -> dict:
+    """What fixes the numbers that an encoder gives in a precision (precision.PRECISIONS), for the record of a store."""
     return {
         "encoder": name,
         "parameters": encoder.parameters,
@@ -262,6 +277,7 @@ def describe(name: str, encoder: Encoder) -> dict:
         "frames": {
             key: list(value) if isinstance(value, tuple) else value for key, value in asdict(encoder.frames).items()
         },
+        "precision": precision,
     }
 
 

@@ -1,35 +1,36 @@
 """A store: what encoders gave for clips, a folder an encoder, in Parquet shards with what could not be read.
 
 STORE/<encoder>/ holds store.json (what makes its embeddings), <source>-00000.parquet and so on (tables.STORED with the
-embeddings) and failures.parquet. A clip that stands in two shards was extracted again: the later shard counts. Rows
-made with other weights, frames or another dtype than store.json says stay, unread, for when those are asked for again.
+embeddings) and failures.parquet; <source>-00001.0000.parquet and so on are batches of a shard that is being written.
+A clip that stands in two shards was extracted again: the later shard counts. Rows made with other weights, frames,
+dtype or precision than store.json says stay, unread, for when those are asked for again. STORE/shard-3-of-8 and the
+like (see shares.py) are read with the rest as one.
 """
 
 import hashlib
 import json
-import logging
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 import pandas as pd
 
-from cia_bench.build import versions
-from cia_bench.errors import ConfigError, EmbeddingError, EncoderError, WriteError
-from cia_bench.files import alone, folder_name, read_json, whole_file, write_json
-from cia_bench.tables import FAILURES, STORED, read_embeddings, read_stored, write_embeddings
-
-logger = logging.getLogger(__name__)
+from cia_bench.errors import ConfigError, EmbeddingError
+from cia_bench.files import folder_name, read_json
+from cia_bench.shares import check_complete, share_folders
+from cia_bench.tables import FAILURES, STORED, read_embeddings, read_stored
 
 RECORD = "store.json"
 RECORD_FIELDS = {"encoder": str, "parameters": int, "frames": dict, "dtype": str}
 FAILED = "failures.parquet"
-IDENTITY = {"weights_sha256": "weights or code", "frames": "frames", "dtype": "dtype"}  # which fix the numbers
-DTYPES = ("float32", "float16")  # of frame sequences in shards; vectors of whole clips are float32
+IDENTITY = {  # what fixes the numbers, and how a message calls it
+    "weights_sha256": "weights or code",
+    "frames": "frames",
+    "dtype": "dtype",
+    "precision": "precision",  # that the encoder ran in (precision.PRECISIONS)
+}
 
 
 @dataclass(frozen=True)
@@ -44,98 +45,103 @@ class Stored:
 
 def is_store(path: Path) -> bool:
     """Whether a folder is a store."""
-    return any(path.glob(f"*/{RECORD}"))
+    return any(_records_in(path))
+
+
+def _records_in(store: Path) -> Iterator[Path]:
+    for part in (store, *share_folders(store)):
+        yield from sorted(part.glob(f"*/{RECORD}"))
 
 
 def stored_encoders(store: Path) -> list[str]:
     """The names of the encoders that a store has; raises EmbeddingError if it is none."""
-    records = [_read_record(path.parent) for path in sorted(store.glob(f"*/{RECORD}"))]
-    if not records:
+    names = {read_record(path.parent)["encoder"] for path in _records_in(store)}
+    if not names:
         raise EmbeddingError(f"{store} is no store of embeddings; cia extract --out {store} makes one")
-    return [record["encoder"] for record in records]
+    return sorted(names, key=folder_name)
 
 
 def encoder_folder(store: Path, encoder: str) -> Path:
     return store / folder_name(encoder)
 
 
-@contextmanager
-def locked(store: Path) -> Iterator[None]:
-    """Keep other processes out of a store; raises EmbeddingError if one extracts into it, WriteError from the disk."""
-
-    def refuse() -> NoReturn:
-        raise EmbeddingError(f"another process extracts into {store}; wait for its end, or choose another --out")
-
-    with ExitStack() as held:
-        with _writing(store):
-            store.mkdir(parents=True, exist_ok=True)
-            held.enter_context(alone(store, refuse))
-        yield
-
-
-def open_folder(store: Path, description: dict, dtype: str | None = None) -> Path:
-    """The folder for an encoder (encoders.describe) in a store, made if need be.
-
-    `dtype` is one of DTYPES; by default that of what is there, else float32. If other weights, frames or another dtype
-    made what is there, it stays, unread, and a warning says so.
-
-    Raises ConfigError for an unknown dtype, EmbeddingError if the folder is another encoder's, WriteError from the
-    disk.
-    """
-    if dtype not in (None, *DTYPES):
-        raise ConfigError(f"unknown dtype {dtype!r}; choose from {', '.join(DTYPES)}")
-    folder = encoder_folder(store, description["encoder"])
-    old = _read_record(folder) if (folder / RECORD).exists() else None
-    description = {**description, "dtype": dtype or (old["dtype"] if old else DTYPES[0])}
-    if old and old["encoder"] != description["encoder"]:
-        raise EmbeddingError(f"{folder} holds embeddings of {old['encoder']}, another encoder; choose another --out")
-    other = [words for name, words in IDENTITY.items() if old and old.get(name) != description[name]]
-    if old and not other:
-        return folder
-    if other:
-        logger.warning("%s: other %s than before, so its clips are embedded anew", folder, ", other ".join(other))
-    with _writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with whole_file(folder / RECORD) as part:
-            write_json(part, {**description, "versions": versions("av", "torch")})
-    return folder
-
-
-def _read_record(folder: Path) -> dict:
+def read_record(folder: Path) -> dict:
     try:
-        return read_json(folder / RECORD, RECORD_FIELDS)
+        return {"precision": "float32", **read_json(folder / RECORD, RECORD_FIELDS)}  # the only one once, and not said
     except ValueError as error:
         raise EmbeddingError(f"{folder / RECORD} can't be read ({error}); delete {folder} and extract again") from error
 
 
-def made_by(folder: Path) -> str:
-    """A digest of what fixes the numbers that store.json speaks of: weights, frames and dtype."""
-    return _made_by(_read_record(folder))
+def made_by(record: dict) -> str:
+    """A digest of what fixes the numbers that a record speaks of: weights, frames, dtype and precision."""
+    unsaid = ("precision", "float32")  # so that it digests as before there were others
+    fixed = [record[name] for name in IDENTITY if (name, record[name]) != unsaid]
+    return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _made_by(record: dict) -> str:
-    return hashlib.sha256(json.dumps([record[name] for name in IDENTITY], sort_keys=True).encode()).hexdigest()[:16]
+def tables_of(folder: Path) -> list[Path]:
+    """The shards of an encoder, and the batches of one that is not whole yet, in the order they were written in."""
+    tables = [path for path in folder.glob("*-[0-9]*.parquet") if not path.name.startswith(".")]  # nor half-written
+    return sorted(tables, key=lambda path: (numbers(path), path.name))
 
 
-def _shards(folder: Path) -> list[Path]:
-    """The shards of an encoder, in the order in which they were written."""
-    shards = [path for path in folder.glob("*-[0-9]*.parquet") if not path.name.startswith(".")]  # nor half-written
-    return sorted(shards, key=lambda path: (_number(path), path.name))
+def numbers(table: Path) -> tuple[int, int]:
+    """The number of a shard, and of a batch in it; -1 for the whole shard."""
+    shard, batch = re.search(r"-([0-9]+)(?:\.([0-9]+))?$", table.stem).groups()
+    return int(shard), -1 if batch is None else int(batch)
 
 
-def _number(shard: Path) -> int:
-    return int(re.search(r"-([0-9]+)$", shard.stem)[1])
+def folders_of(store: Path, encoder: str) -> list[Path]:
+    """Where a store has what an encoder gave: its shares, then what was extracted besides them, which counts more.
+
+    Shares that other weights, frames, dtype or precision made than the rest stay unread.
+
+    Raises EmbeddingError if the shares are not complete, or were made in different ways.
+    """
+    rest, shares = encoder_folder(store, encoder), share_records(store, encoder)
+    if (rest / RECORD).exists():
+        maker = made_by(read_record(rest))
+        shares = {folder: record for folder, record in shares.items() if made_by(record) == maker}
+    for folder, record in shares.items():
+        first, *_ = shares
+        other = other_identity(record, shares[first])
+        if other:
+            raise EmbeddingError(
+                f"{folder} was made with other {', other '.join(other)} than {first}; extract it again"
+            )
+    if shares:
+        check_complete(store, encoder, shares)
+    return [*shares, *([rest] if (rest / RECORD).exists() else [])]
 
 
-def known_keys(folder: Path) -> dict[str, str | None]:
-    """The key that each clip was extracted with by what store.json says, or failed with."""
-    keys, maker = {}, made_by(folder)
-    for shard in _shards(folder):
-        rows = read_stored(shard)
-        rows = rows[rows.made_by == maker]
-        keys.update(zip(rows.clip_id, rows.key, strict=True))
-    failures = read_failures(folder)
-    return {**keys, **dict(zip(failures.clip_id, failures.key, strict=True))}
+def share_records(store: Path, encoder: str) -> dict[Path, dict]:
+    """An encoder's folder in each share that has it, and its store.json."""
+    folders = [encoder_folder(share, encoder) for share in share_folders(store)]
+    return {folder: read_record(folder) for folder in folders if (folder / RECORD).exists()}
+
+
+def other_identity(record: dict, before: dict) -> list[str]:
+    """In what the makers of two folders differ, in words."""
+    return [words for name, words in IDENTITY.items() if record.get(name) != before.get(name)]
+
+
+def known_clips(folders: Iterable[Path], maker: str) -> tuple[dict[str, str | None], pd.DataFrame]:
+    """The key that each clip was extracted with by this maker, or failed with, and the failures.
+
+    Of a clip in two folders the later counts.
+    """
+    keys, failed = {}, {}
+    for folder in folders:
+        for table in tables_of(folder):
+            rows = read_stored(table)
+            rows = rows[rows.made_by == maker]
+            keys.update(zip(rows.clip_id, rows.key, strict=True))
+            for clip_id in rows.clip_id:
+                failed.pop(clip_id, None)
+        failures = read_failures(folder)
+        keys.update(zip(failures.clip_id, failures.key, strict=True))
+        failed.update(zip(failures.clip_id, failures.to_dict("records"), strict=True))
+    return keys, pd.DataFrame(failed.values(), columns=FAILURES.schema.names)
 
 
 def read_failures(folder: Path) -> pd.DataFrame:
@@ -144,45 +150,9 @@ def read_failures(folder: Path) -> pd.DataFrame:
     return FAILURES.read(folder / FAILED)
 
 
-def add_shard(folder: Path, source: str, rows: pd.DataFrame, embeddings: np.ndarray, failures: pd.DataFrame) -> None:
-    """Write the clips that were extracted and those that failed; earlier failures of the same clips are forgotten.
-
-    `rows` are as tables.STORED, but for made_by, which store.json tells. The shard appears last, so that a killed run
-    extracts it again.
-
-    Raises ConfigError for vectors of whole clips where store.json says float16, EncoderError if a number is too large
-    for float16, WriteError from the disk.
-    """
-    record = _read_record(folder)
-    rows = rows.assign(made_by=_made_by(record))
-    embeddings = _in_dtype(embeddings, record)
-    before = read_failures(folder)
-    after = pd.concat([before[~before.clip_id.isin([*rows.clip_id, *failures.clip_id])], failures], ignore_index=True)
-    shards = _shards(folder)
-    number = _number(shards[-1]) + 1 if shards else 0
-    with _writing(folder):
-        if len(before) or len(failures):
-            FAILURES.write(folder / FAILED, after)
-        if len(rows):
-            write_embeddings(folder / f"{source}-{number:05d}.parquet", rows.clip_id.tolist(), embeddings, rows)
-
-
-def _in_dtype(embeddings: np.ndarray, record: dict) -> np.ndarray:
-    if record["dtype"] == "float32" or not len(embeddings):
-        return embeddings
-    if embeddings.ndim == 2:
-        raise ConfigError(f"float16 is for frame sequences; {record['encoder']} gives one vector a clip, in float32")
-    if np.abs(embeddings).max() > np.finfo(np.float16).max:
-        raise EncoderError(f"{record['encoder']} gave numbers too large for float16; leave --dtype out")
-    return embeddings.astype(np.float16)
-
-
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise WriteError(f"can't write to {folder}: {error.strerror or error}; run again to go on") from error
+def refuse_other_shape(table: Path, found: np.ndarray, others: np.ndarray) -> None:
+    if found.shape[1:] != others.shape[1:]:
+        raise EmbeddingError(f"{table} holds embeddings {found.shape[1:]}, not {others.shape[1:]}")
 
 
 def read_store(store: Path, encoder: str, only: Iterable[str] | None = None) -> Stored:
@@ -193,30 +163,49 @@ def read_store(store: Path, encoder: str, only: Iterable[str] | None = None) -> 
     have = stored_encoders(store)
     if encoder not in have:
         raise EmbeddingError(f"{store} has no embeddings of {encoder}; it has {', '.join(have)}")
-    folder = encoder_folder(store, encoder)
+    folders = folders_of(store, encoder)
+    record = read_record(folders[-1])
     wanted = None if only is None else pd.Index(only)
-    record = _read_record(folder)
-    maker = _made_by(record)
+    parts = [_read_folder(folder, made_by(record), wanted) for folder in folders]
+    clips, arrays, failures = zip(*parts, strict=True)
+    return _latest(record, list(clips), [array for array in arrays if len(array)], list(failures))
+
+
+def _read_folder(folder: Path, maker: str, wanted: pd.Index | None) -> tuple[pd.DataFrame, np.ndarray, pd.DataFrame]:
+    """What one folder has by this maker: clips, embeddings and failures, a clip in only one of them."""
     parts, arrays = [], []
-    for shard in _shards(folder):
-        rows = read_stored(shard)
+    for table in tables_of(folder):
+        rows = read_stored(table)
         keep = (rows.made_by == maker).to_numpy()
         if wanted is not None:
             keep = keep & rows.clip_id.isin(wanted).to_numpy()
         if not keep.any():
             continue
-        _, embeddings = read_embeddings(shard)
+        _, embeddings = read_embeddings(table)
         parts.append(rows[keep])
         arrays.append(embeddings[keep].astype(np.float32, copy=False))
-        if arrays[0].shape[1:] != embeddings.shape[1:]:
-            raise EmbeddingError(f"{shard} holds embeddings {embeddings.shape[1:]}, not {arrays[0].shape[1:]}")
+        refuse_other_shape(table, embeddings, arrays[0])
+    failures = read_failures(folder)
     clips = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=STORED.schema.names)
     latest = ~clips.clip_id.duplicated(keep="last").to_numpy(bool)
+    latest &= ~clips.clip_id.isin(failures.clip_id).to_numpy(bool)  # extracted once, and later no more
     embeddings = np.concatenate(arrays)[latest] if arrays else np.empty((0, 0), np.float32)
-    failures = read_failures(folder)
-    clips = clips[latest].reset_index(drop=True)
-    failed = clips.clip_id.isin(failures.clip_id).to_numpy(bool)  # extracted once, and later no more
-    return Stored(record, clips[~failed].reset_index(drop=True), embeddings[~failed], failures)
+    return clips[latest].reset_index(drop=True), embeddings, failures
+
+
+def _latest(record: dict, clips: list[pd.DataFrame], arrays: list[np.ndarray], failures: list[pd.DataFrame]) -> Stored:
+    """What several folders have, as one: of a clip in two of them the later counts, embedded or failed."""
+    if len(clips) == 1:
+        return Stored(record, clips[0], arrays[0] if arrays else np.empty((0, 0), np.float32), failures[0])
+    ids = [one.clip_id for pair in zip(clips, failures, strict=True) for one in pair]
+    latest = ~pd.concat(ids, ignore_index=True).duplicated(keep="last").to_numpy(bool)
+    keep = np.split(latest, np.cumsum([len(one) for one in ids])[:-1])
+    return Stored(
+        record,
+        pd.concat([one[good] for one, good in zip(clips, keep[::2], strict=True)], ignore_index=True),
+        np.concatenate(arrays)[np.concatenate(keep[::2])] if arrays else np.empty((0, 0), np.float32),
+        pd.concat([one[good] for one, good in zip(failures, keep[1::2], strict=True)], ignore_index=True),
+    )
 
 
 @dataclass(frozen=True)

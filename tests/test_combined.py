@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 from conftest import refusal, run_cia
 from test_extract import make_source
-from test_store import description, failures_of, rows_of
+from test_store import add_shard, description, failures_of, rows_of
 
 from cia_bench.build import read_data
 from cia_bench.cli import main
@@ -15,7 +15,7 @@ from cia_bench.embeddings import load_model
 from cia_bench.encoders import ModelName, check_models, parse_parts, summary_weights
 from cia_bench.errors import ConfigError, EmbeddingError
 from cia_bench.evaluation import EvaluationSettings, evaluate, write_result
-from cia_bench.store import add_shard, open_folder
+from cia_bench.store_writing import open_folder
 
 FAST = EvaluationSettings(draws=50)
 IDS = "abcdef"

@@ -21,21 +21,22 @@ def clip(tmp_path_factory) -> Path:
 
 
 def decode_all(paths: list[Path], workers: int = 2, limit_s: float = 60.0) -> list[decoding.Decoded]:
-    return list(decode_ahead([Job(path, None, None, WANTED) for path in paths], workers, limit_s, ahead=4))
+    return list(decode_ahead([Job(path, None, None, (WANTED,)) for path in paths], workers, limit_s, ahead=4))
 
 
 def assert_is(found: decoding.Decoded, path: Path, start_s: float | None = None, stop_s: float | None = None) -> None:
     """Assert that a clip was decoded as it is in this process."""
     frames = read_frames(path, start_s, stop_s, WANTED.count)
     assert found.failure is None and found.cut == frames.cut
-    np.testing.assert_array_equal(found.times_s, frames.times_s)
-    np.testing.assert_array_equal(found.squares, WANTED.crop(frames.images))
-    assert found.squares.shape == (4, 32, 32, 3) and found.squares.dtype == np.uint8
+    (squares,), (times_s,) = found.squares, found.times_s
+    np.testing.assert_array_equal(times_s, frames.times_s)
+    np.testing.assert_array_equal(squares, WANTED.crop(frames.images))
+    assert squares.shape == (4, 32, 32, 3) and squares.dtype == np.uint8
 
 
 def test_clips_come_in_order_as_if_decoded_here(clip):
     intervals = [(None, None), (0.2, 0.6), (0.6, 0.9), (1.0, 5.0), (0.1, 0.1), (0.4, 0.8)]
-    jobs = [Job(clip, start_s, stop_s, WANTED) for start_s, stop_s in intervals]
+    jobs = [Job(clip, start_s, stop_s, (WANTED,)) for start_s, stop_s in intervals]
     for workers in (1, 3):
         found = list(decode_ahead(jobs, workers, 60.0, ahead=2))
         assert [one.cut for one in found] == [False, False, False, True, False, False]
@@ -51,7 +52,7 @@ def test_nothing_to_decode_starts_no_process():
 
 def test_no_more_workers_are_started_than_there_are_clips(clip):
     before = set(multiprocessing.active_children())
-    answers = decode_ahead([Job(clip, None, None, WANTED)] * 2, 8, 60.0, ahead=20)
+    answers = decode_ahead([Job(clip, None, None, (WANTED,))] * 2, 8, 60.0, ahead=20)
     next(answers)
     assert len(set(multiprocessing.active_children()) - before) <= 2
     answers.close()
@@ -73,7 +74,7 @@ def test_no_more_workers_are_started_than_there_are_clips(clip):
 def test_what_is_no_video_fails_alone_in_one_line(name, why, clip, tmp_path):
     not_video(tmp_path / name)
     first, bad, last = decode_all([clip, tmp_path / name, clip])
-    assert bad.squares is None and bad.times_s is None
+    assert bad.squares == bad.times_s == ()
     assert str(tmp_path / name) in bad.failure and why in bad.failure and bad.failure.isprintable()
     assert_is(first, clip)
     assert_is(last, clip)
@@ -113,18 +114,18 @@ def endless(tmp_path) -> Path:
 
 def test_a_clip_that_takes_too_long_fails_alone(clip, endless):
     first, late, last = decode_all([clip, endless, clip], limit_s=3)
-    assert late == decoding.Decoded(None, failure=f"{endless}: decoding took more than 3 s")
+    assert late == decoding.Decoded(failure=f"{endless}: decoding took more than 3 s")
     assert_is(first, clip)
     assert_is(last, clip)
 
 
 def test_a_clip_whose_decoder_dies_fails_alone(clip, endless):
     before = set(multiprocessing.active_children())
-    answers = decode_ahead([Job(path, None, None, WANTED) for path in (clip, endless, clip)], 1, 60.0, ahead=2)
+    answers = decode_ahead([Job(path, None, None, (WANTED,)) for path in (clip, endless, clip)], 1, 60.0, ahead=2)
     first = next(answers)
     (worker,) = set(multiprocessing.active_children()) - before
     os.kill(worker.pid, signal.SIGKILL)
     dead, last = answers
-    assert dead == decoding.Decoded(None, failure=f"{endless}: the decoder died on it (signal 9)")
+    assert dead == decoding.Decoded(failure=f"{endless}: the decoder died on it (signal 9)")
     assert_is(first, clip)
     assert_is(last, clip)

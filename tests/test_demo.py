@@ -49,7 +49,7 @@ def test_lift_takes_a_quarter_of_concats_numbers_or_less_and_counts_its_paramete
 
 def test_progress_says_clips_a_second_and_how_long(demo):
     assert "render synthetic: 280/280, " in demo.progress
-    assert "extract pixels: 280/280, " in demo.progress and " clips/s, " in demo.progress
+    assert "extract pixels, dinov2-small-reg: 280/280, " in demo.progress and " clips/s, " in demo.progress
     assert "train lift: 20/20, " in demo.progress
     assert demo.progress.count("\n") == len(demo.progress.splitlines()) < 20  # no bars, no chatter of the libraries
 

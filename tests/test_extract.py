@@ -16,12 +16,15 @@ from conftest import refusal, run_cia, snapshot
 
 from cia_bench.baselines.pixels import Pixels
 from cia_bench.build import Data, read_data
+from cia_bench.clip_files import DIGESTED, video_folders
 from cia_bench.demo import save_random_dinov2
 from cia_bench.embeddings import load_model
 from cia_bench.errors import BuildError, ConfigError, EmbeddingError, EncoderError
 from cia_bench.evaluation import EvaluationSettings, evaluate
-from cia_bench.extract import DIGESTED, extract, video_folders
+from cia_bench.extract import ExtractionSettings, extract
+from cia_bench.shares import Share, parse_share
 from cia_bench.store import read_store, read_training
+from cia_bench.store_writing import locked
 from cia_bench.tables import CLIPS, GROUPS
 from cia_bench.video import read_frames
 
@@ -153,10 +156,11 @@ class Asked:
     """A progress that notes how many clips each run was to embed, and can end one as Ctrl-C does."""
 
     def __init__(self, stop_after: int | None = None):
-        self.totals, self.done, self.stop_after = [], 0, stop_after
+        self.labels, self.totals, self.done, self.stop_after = [], [], 0, stop_after
 
     @contextmanager
     def __call__(self, label: str, total: int, unit: str):
+        self.labels.append(label)
         self.totals.append(total)
         yield self.advance
 
@@ -257,12 +261,35 @@ def spoil(data: Path) -> None:
 def test_a_run_that_was_interrupted_ends_with_the_same_bytes(stop_after, data, store, tmp_path):
     spoil(data)
     extract(["pixels"], data, tmp_path / "whole")
+    first, rest = Asked(stop_after), Asked()
     with pytest.raises(KeyboardInterrupt):
-        extract(["pixels"], data, store, progress=Asked(stop_after))
-    had = len(list((store / "pixels").glob("*-*.parquet")))
-    assert had == {1: 0, 5: 0, 6: 1, 9: 2, 13: 2, 20: 4, 23: 4}[stop_after]
-    extract(["pixels"], data, store)
+        extract(["pixels"], data, store, progress=first)
+    assert stop_after <= first.done < stop_after + 2  # batches of two
+    extract(["pixels"], data, store, progress=rest)
+    assert rest.totals == [24 - first.done]
     assert snapshot(store) == snapshot(tmp_path / "whole")
+
+
+def test_a_shard_that_was_left_in_batches_is_joined_when_nothing_else_is_to_do(made, undisturbed, store):
+    with pytest.raises(KeyboardInterrupt):
+        extract(["pixels"], made, store, ["epic"], progress=Asked(8))
+    assert [path.name for path in (store / "pixels").glob("epic-00001.*")] != ["epic-00001.parquet"]
+    asked = Asked()
+    (done,) = extract(["pixels"], made, store, ["epic"], progress=asked)
+    assert (done.new, done.kept, asked.totals) == (0, 8, [])
+    extract(["pixels"], made, store)
+    assert snapshot(store) == snapshot(undisturbed)
+
+
+def test_what_was_left_in_batches_is_kept_when_other_clips_are_asked_for(made, undisturbed, store):
+    with pytest.raises(KeyboardInterrupt):
+        extract(["pixels"], made, store, progress=Asked(3))
+    (done,) = extract(["pixels"], made, store, ["synthetic"])
+    assert (done.new, done.kept) == (16, 0)
+    rows = {path.name: pq.read_metadata(path).num_rows for path in (store / "pixels").glob("*-*.parquet")}
+    assert rows["epic-00000.parquet"] == 4 and not [name for name in rows if name.count(".") > 1]
+    (done,) = extract(["pixels"], made, store)
+    assert (done.new, done.kept) == (4, 20) and vectors_of(store) == vectors_of(undisturbed)
 
 
 @pytest.mark.parametrize("left", range(6))
@@ -580,7 +607,8 @@ def write_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def test_an_encoder_that_gives_no_embedding_is_named(embedding, message, made, store, write_encoder):
     with pytest.raises(EncoderError, match=f"^plug_in.reds:Reds {message}"):
         extract([write_encoder(embedding)], made, store)
-    assert not list(store.rglob("*.parquet"))
+    rows = [pq.read_metadata(path).num_rows for path in store.rglob("*.parquet")]
+    assert rows == ([2, 2] if "calls > 2" in embedding else [2] if "calls > 1" in embedding else [])  # good batches
 
 
 def test_a_frame_encoder_of_other_people_is_extracted_and_summarised(made, store, write_encoder):
@@ -624,14 +652,14 @@ def test_frame_sequences_are_stored_in_half_precision_if_asked_and_stay_so(made,
     name = write_encoder("frames.mean(axis=(2, 3)) / 255")
     extract([name], made, store, ["epic"])
     whole = read_store(store, name).embeddings
-    (done,) = extract([name], made, store, ["epic"], dtype="float16")
+    (done,) = extract([name], made, store, ["epic"], settings=ExtractionSettings(dtype="float16"))
     half = read_store(store, name).embeddings
     assert done.new == 8 and half.dtype == np.float32
     assert np.array_equal(half, whole.astype(np.float16)) and not np.array_equal(half, whole)
     (done,) = extract([name], made, store, ["epic"])  # as they are there
     assert (done.new, done.kept) == (0, 8) and np.array_equal(read_store(store, name).embeddings, half)
     with pytest.raises(ConfigError, match="unknown dtype 'float8'; choose from float32, float16"):
-        extract([name], made, store, ["epic"], dtype="float8")
+        extract([name], made, store, ["epic"], settings=ExtractionSettings(dtype="float8"))
 
 
 @pytest.mark.parametrize(
@@ -647,11 +675,11 @@ def test_frame_sequences_are_stored_in_half_precision_if_asked_and_stay_so(made,
 )
 def test_what_can_not_be_stored_in_half_precision_is_said(embedding, error, message, made, store, write_encoder):
     with pytest.raises(error, match=message):
-        extract([write_encoder(embedding)], made, store, ["epic"], dtype="float16")
+        extract([write_encoder(embedding)], made, store, ["epic"], settings=ExtractionSettings(dtype="float16"))
 
 
 def test_a_second_process_is_refused_while_one_extracts_into_a_store(made, store):
-    waits = "from pathlib import Path; import sys; from cia_bench.store import locked\n"
+    waits = "from pathlib import Path; import sys; from cia_bench.store_writing import locked\n"
     waits += "with locked(Path(sys.argv[1])): print('in', flush=True); sys.stdin.read()"
     process = subprocess.Popen(
         [sys.executable, "-c", waits, str(store)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -684,6 +712,169 @@ def test_other_weights_are_not_mixed_into_a_store(made, store, tmp_path):
     assert snapshot(store) == before
     extract(["pixels"], made, store, ["epic"])  # another encoder has its own folder
     assert {name: one for name, one in snapshot(store).items() if not name.startswith("pixels")} == before
+
+
+# several encoders at once
+
+
+def test_several_encoders_get_each_clip_from_one_decoding_as_if_alone(data, store, tmp_path, write_encoder):
+    spoil(data)
+    both, asked = ["pixels", write_encoder("reds", count=3, size=8)], Asked()
+    done = extract(both, data, store, progress=asked)
+    assert [(one.encoder, one.new, len(one.failures)) for one in done] == [(name, 21, 3) for name in both]
+    assert asked.totals == [24] and asked.labels == ["extract pixels, plug_in.reds:Reds"]
+    for name in both:
+        extract([name], data, tmp_path / "alone")
+    assert snapshot(store) == snapshot(tmp_path / "alone")
+
+
+def test_an_encoder_that_is_ahead_of_another_embeds_only_what_it_lacks(made, store, tmp_path, write_encoder):
+    both, asked = ["pixels", write_encoder("reds")], Asked()
+    extract(both[:1], made, store, ["epic"])
+    with pytest.raises(KeyboardInterrupt):
+        extract(both[1:], made, store, ["synthetic"], progress=Asked(7))
+    done = extract(both, made, store, progress=asked)
+    assert [(one.new, one.kept) for one in done] == [(16, 8), (17, 7)] and asked.totals == [24]
+    for name in both:
+        extract([name], made, tmp_path / "alone")
+        assert vectors_of(store, name) == vectors_of(tmp_path / "alone", name)
+
+
+@pytest.mark.parametrize(("batch_size", "workers"), [(1, 1), (3, 2), (7, 4), (64, 3)])
+def test_batch_size_and_workers_do_not_change_an_embedding(batch_size, workers, made, store, tmp_path):
+    save_random_dinov2(tmp_path / "weights")
+    weights = {"dinov2-small-reg": str(tmp_path / "weights")}
+    chosen = ExtractionSettings(batch_size=batch_size, workers=workers)
+    for folder, settings in ((store, chosen), (tmp_path / "plain", ExtractionSettings())):
+        extract(["dinov2-small-reg"], made, folder, ["epic"], weights=weights, settings=settings)
+    found, plain = (read_store(folder, "dinov2-small-reg") for folder in (store, tmp_path / "plain"))
+    pd.testing.assert_frame_equal(found.clips, plain.clips)
+    np.testing.assert_allclose(found.embeddings, plain.embeddings, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("settings", [{"batch_size": 0}, {"workers": -1}])
+def test_less_than_one_clip_or_worker_is_refused(settings):
+    with pytest.raises(ConfigError, match=r"(batch_size|workers) must be 1 or more, not (0|-1)"):
+        ExtractionSettings(**settings)
+
+
+# shares
+
+
+def extract_share(share: str, data: Path, store: Path, **settings):
+    (done,) = extract(["pixels"], data, store, settings=ExtractionSettings(share=parse_share(share), **settings))
+    return done
+
+
+@pytest.mark.parametrize("of", [1, 2, 3, 5, 24, 30])
+def test_shares_have_each_clip_once_and_differ_by_one_at_most(of, made):
+    clips = read_data(made).clips
+    shares = [Share(index, of).of_list(clips) for index in range(1, of + 1)]
+    pd.testing.assert_frame_equal(pd.concat(shares), clips)
+    sizes = [len(share) for share in shares]
+    assert max(sizes) - min(sizes) <= 1
+    assert {Share(index, of).record(clips)["clips"] for index in range(1, of + 1)} == set(sizes)
+
+
+@pytest.mark.parametrize("text", ["", "3", "3/", "/8", "0/8", "9/8", "1/0", "-1/8", "1 / 8", "a/b", "1/8/2", "1.5/8"])
+def test_what_is_no_share_is_said(text):
+    with pytest.raises(ConfigError, match="is not like 3/8, the third of eight|there is no shard .*; . shards are 1/"):
+        parse_share(text)
+
+
+def test_shares_are_read_as_one_once_all_are_done(made, undisturbed, store, tmp_path):
+    whole = read_store(undisturbed, "pixels")
+    for share, message in {
+        "3/3": r"lacks shard 1/3 and 1 more of pixels, or its end; .* with --shard 1/3",
+        "1/3": r"lacks shard 2/3 of pixels, or its end; run the same cia extract with --shard 2/3",
+    }.items():
+        done = extract_share(share, made, store)
+        assert (done.new, done.kept, done.folder) == (8, 0, store / f"shard-{share[0]}-of-3" / "pixels")
+        with pytest.raises(EmbeddingError, match=message):
+            read_store(store, "pixels")
+    with pytest.raises(KeyboardInterrupt):
+        extract(["pixels"], made, store, progress=Asked(3), settings=ExtractionSettings(share=Share(2, 3)))
+    with pytest.raises(EmbeddingError, match="lacks shard 2/3 of pixels, or its end"):
+        read_store(store, "pixels")
+    assert extract_share("2/3", made, store).new == 8 - 4  # two batches were there
+
+    found = read_store(store, "pixels")
+    pd.testing.assert_frame_equal(found.clips, whole.clips)
+    np.testing.assert_array_equal(found.embeddings, whole.embeddings)
+    assert read_training(store).origin == read_training(undisturbed).origin
+    assert evaluate(store, made, "pixels:mean").record == {
+        **evaluate(undisturbed, made, "pixels:mean").record,
+        "embeddings": evaluate(store, made, "pixels:mean").record["embeddings"],
+    }
+    before = snapshot(store)
+    for share in ("1/3", "2/3", "3/3"):
+        done = extract_share(share, made, store)
+        assert (done.new, done.kept) == (0, 8)
+    extract(["pixels"], made, tmp_path / "straight", settings=ExtractionSettings(share=Share(2, 3)))
+    assert snapshot(store) == before
+    assert snapshot(store / "shard-2-of-3") == snapshot(tmp_path / "straight" / "shard-2-of-3")
+
+
+def test_what_is_extracted_besides_the_shares_counts_more(data, undisturbed, store):
+    spoil(data)
+    videos = data / "synthetic" / "videos"
+    for share in ("1/2", "2/2"):
+        extract_share(share, data, store, dtype="float16")
+    assert len(read_store(store, "pixels").failures) == 3
+    (done,) = extract(["pixels"], data, store)
+    assert (done.new, done.kept, len(done.failures)) == (0, 21, 3)
+    assert read_store(store, "pixels").record["dtype"] == "float16"
+    before = vectors_of(store)
+    write_video(videos / f"{CORRUPT}.mp4", seed=98)
+    write_video(videos / "synthetic/open/train-1.mp4", seed=99)
+    (videos / "synthetic/open/train-0.mp4").write_text("no video any more")
+    (done,) = extract(["pixels"], data, store)
+    assert (done.new, done.kept) == (2, 19)
+    after = vectors_of(store)
+    changed = ["synthetic/open/train-1", "synthetic/open/train-0"]
+    assert without(before, *changed) == without(after, *changed, CORRUPT)
+    assert after["synthetic/open/train-1"] != before["synthetic/open/train-1"]
+    failures = ["synthetic/close/train-1", "synthetic/empty/train-0", "synthetic/open/train-0"]
+    assert sorted(read_store(store, "pixels").failures.clip_id) == failures
+
+
+def test_shares_that_do_not_belong_together_are_refused(data, store):
+    first = store / "shard-1-of-2" / "pixels"
+    extract_share("1/2", data, store)
+    extract_share("2/2", data, store, dtype="float16")
+    with pytest.raises(EmbeddingError, match=r"shard-2-of-2/pixels was made with other dtype than .*shard-1-of-2"):
+        read_store(store, "pixels")
+    extract_share("2/2", data, store, dtype="float32")
+    assert len(read_store(store, "pixels").clips) == 24
+    extract_share("3/3", data, store)
+    with pytest.raises(EmbeddingError, match="holds shards of 2 and of 3 of pixels; keep those of one"):
+        read_store(store, "pixels")
+    shutil.rmtree(store / "shard-3-of-3")
+    extract(["pixels"], data, store, ["epic"], settings=ExtractionSettings(share=Share(2, 2)))
+    with pytest.raises(EmbeddingError, match=r"shard-2-of-2/pixels and .*shard-1-of-2/pixels are shards of different"):
+        read_store(store, "pixels")
+    record = json.loads((first / "store.json").read_text())
+    for broken in (None, {**record["share"], "done": "yes"}):
+        (first / "store.json").write_text(json.dumps({**record, "share": broken}))
+        with pytest.raises(EmbeddingError, match="shard-1-of-2/pixels/store.json does not say of which share it is"):
+            read_store(store, "pixels")
+
+
+def test_a_share_is_extracted_beside_others_but_by_one_process_alone(made, store):
+    with locked(Share(1, 2).folder(store)):
+        with pytest.raises(EmbeddingError, match="another process extracts into .*shard-1-of-2; wait for its end"):
+            extract_share("1/2", made, store)
+        assert extract_share("2/2", made, store).new == 12
+
+
+def test_the_command_takes_a_share_and_refuses_one_that_is_none(made, tmp_path):
+    where = ["--data", made, "--out", tmp_path / "store"]
+    done = run_cia("extract", "--model", "pixels", *where, "--shard", "5/6", cwd=tmp_path)
+    assert f"pixels: 4 new embeddings, 0 kept, in {tmp_path / 'store/shard-5-of-6/pixels'}" in done.stdout
+    refused = refusal("extract", "--model", "pixels", *where, "--shard", "7/6", cwd=tmp_path)
+    assert "there is no shard 7/6; 6 shards are 1/6 to 6/6" in refused
+    refused = refusal("eval", "--embeddings", tmp_path / "store", *where[:2], cwd=tmp_path)
+    assert "lacks shard 1/6 and 4 more of pixels" in refused
 
 
 # the disk

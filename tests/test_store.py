@@ -11,23 +11,25 @@ from cia_bench.baselines.lift.train import LiFTSettings, train
 from cia_bench.embeddings import load_model
 from cia_bench.errors import ConfigError, EmbeddingError, EncoderError, TableError
 from cia_bench.store import (
-    add_shard,
     encoder_folder,
     is_store,
-    known_keys,
-    open_folder,
+    known_clips,
+    made_by,
     read_failures,
+    read_record,
     read_store,
     read_training,
     stored_encoders,
 )
+from cia_bench.store_writing import ShardWriter, open_folder
 from cia_bench.tables import FAILURES, read_embeddings
 
 FRAMES = {"count": 2, "size": 8, "short_side": None, "filter": "bicubic", "mean": None, "std": None, "layout": "THWC"}
+FLOAT32 = {"precision": "float32"}
 
 
 def description(encoder: str = "eye", weights: str | None = "w0", **frames) -> dict:
-    return {"encoder": encoder, "parameters": 7, "weights_sha256": weights, "frames": {**FRAMES, **frames}}
+    return {"encoder": encoder, "parameters": 7, "weights_sha256": weights, "frames": {**FRAMES, **frames}, **FLOAT32}
 
 
 def rows_of(ids: str, key: str = "k", split: str = "train") -> pd.DataFrame:
@@ -48,6 +50,18 @@ def failures_of(ids: str, key: str | None = "k") -> pd.DataFrame:
 def sequences_of(ids: str, add: float = 0, T: int = 2) -> np.ndarray:
     """Each letter's vectors, (N, T, 2), told by its place in the alphabet."""
     return np.array([[[ord(name) - ord("a") + add, t] for t in range(T)] for name in ids], np.float32).reshape(-1, T, 2)
+
+
+def add_shard(folder: Path, source: str, rows: pd.DataFrame, embeddings: np.ndarray, failures: pd.DataFrame) -> None:
+    """Write a shard of one batch."""
+    writer = ShardWriter(folder)
+    writer.start(source, rows.clip_id)
+    writer.add(rows, embeddings, failures)
+    writer.finish()
+
+
+def known_keys(folder: Path) -> dict[str, str | None]:
+    return known_clips([folder], made_by(read_record(folder)))[0]
 
 
 def add(folder: Path, ids: str, failed: str = "", source: str = "epic", plus: float = 0, **rows) -> None:
@@ -189,6 +203,7 @@ def test_a_folder_is_opened_again_for_the_same_weights_and_frames_and_told_of_ot
         (description(weights=None), "weights or code"),
         (description(count=3), "frames"),
         (description(mean=[0.5, 0.5, 0.5]), "frames"),
+        ({**description(), "precision": "bfloat16"}, "precision"),
         (description(weights="w1", filter="bilinear"), "weights or code, other frames"),
     ):
         assert open_folder(store, other) == eye
@@ -207,6 +222,27 @@ def test_rows_that_other_weights_made_are_not_read_and_not_lost(store, eye):
     assert values(store) == {"b": 8} and known_keys(eye) == {"b": "k", "d": "k"}
     open_folder(store, description())
     assert values(store) == {"a": 0, "b": 1, "c": 2}
+
+
+def test_precisions_do_not_mix_and_what_names_none_is_float32(store, eye, caplog):
+    add(eye, "abc")
+    record = json.loads((eye / "store.json").read_text())
+    del record["precision"]  # as an earlier version wrote it
+    (eye / "store.json").write_text(json.dumps(record))
+    assert known_keys(open_folder(store, description())) == dict.fromkeys("abc", "k")
+    assert values(store) == {"a": 0, "b": 1, "c": 2} and not caplog.messages
+    for plus, precision in enumerate(("float16", "bfloat16"), start=1):
+        open_folder(store, {**description(), "precision": precision})
+        assert known_keys(eye) == {}
+        add(eye, "b", plus=plus)
+        assert values(store) == {"b": 1 + plus}
+        assert read_training(store).origin["precision"] == precision
+    open_folder(store, description())
+    assert values(store) == {"a": 0, "b": 1, "c": 2}
+
+
+def test_the_digest_of_what_made_a_row_stays_that_of_earlier_versions(eye):
+    assert made_by(read_record(eye)) == "e62331f2e2dba8fe"  # as it was before records held a precision
 
 
 def test_names_that_share_a_folder_do_not_mix(store):

@@ -106,7 +106,7 @@ def broken_jobs(clip: Path, number: int, dice: random.Random) -> list[Job]:
         path = clip.with_name(f"{clip.stem}-{n}{clip.suffix}")
         path.write_bytes(broken(content, dice))
         start_s, stop_s = sorted(dice.uniform(0, LENGTH / RATE) for _ in range(2))
-        jobs.append(Job(path, *((start_s, stop_s) if n % 2 else (None, None)), WANTED))
+        jobs.append(Job(path, *((start_s, stop_s) if n % 2 else (None, None)), (WANTED,)))
     return jobs
 
 
@@ -154,7 +154,7 @@ def how_it_decoded(result: Decoded, plain: list[list[np.ndarray]] | Lost | None)
         return "failed"
     if isinstance(plain, Lost):
         return "wrong"
-    pairs = list(zip(result.squares, plain, strict=True))
+    pairs = list(zip(result.squares[0], plain, strict=True))
     strange = [squares for square, squares in pairs if not any(np.array_equal(square, one) for one in squares)]
     if not strange:
         return "exact"

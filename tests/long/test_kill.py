@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from conftest import SAMPLE, snapshot
+from test_extract import write_video
 
 CIA = Path(sys.executable).parent / "cia"
 
@@ -67,6 +68,55 @@ def test_a_killed_command_leaves_whole_files_and_runs_again(stage, tmp_path):
         whole_s = run_whole(command, tmp_path)
         assert snapshot(out) == expected
     assert min(killed.values()) > 5, killed  # otherwise the moments tell nothing
+
+
+PLUG_IN = """
+import os
+import time
+from cia_bench.encoders import Encoder, FrameSpec
+
+class Counted(Encoder):
+    frames = FrameSpec(count=4, size=16)
+    def embed(self, frames):
+        with open(os.environ["EMBEDDED"], "a") as file:
+            file.write(f"{len(frames)}\\n")
+        time.sleep(0.05)  # a killed run should have something to lose
+        return frames.mean(axis=(2, 3), dtype="float32")
+"""
+CLIPS, BATCH, KILLS = 300, 16, 30  # two shards; a batch is the command's default
+
+
+def test_extraction_killed_anywhere_redoes_at_most_a_batch_and_ends_with_the_same_bytes(tmp_path, monkeypatch):
+    for number in range(CLIPS):
+        path = tmp_path / "videos" / f"{number % 7}" / f"{number}.mp4"
+        write_video(path, seed=number, count=6)
+        if number % 50 == 3:
+            path.write_bytes(path.read_bytes()[:400])
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "counted.py").write_text(PLUG_IN)
+    monkeypatch.setenv("EMBEDDED", str(tmp_path / "embedded.txt"))
+    command = [str(CIA), "extract", "--model", "mine.counted:Counted", "--model", "pixels", "--videos", "videos"]
+    whole_s = run_whole(command, tmp_path)
+    store = tmp_path / "cia-embeddings"
+    expected = snapshot(store)
+    good = sum(map(int, (tmp_path / "embedded.txt").read_text().split()))
+    assert good == CLIPS - CLIPS // 50
+
+    moments, killed, ends = random.Random(0), 0, 0
+    while killed < KILLS:
+        shutil.rmtree(store, ignore_errors=True)
+        (tmp_path / "embedded.txt").write_text("")
+        of_this_store = 0
+        while killed < KILLS and run_and_kill(command, tmp_path, moments.uniform(0.3, 1) * whole_s, None):
+            of_this_store, killed = of_this_store + 1, killed + 1
+            left = [path for path in store.rglob("*.parquet") if not path.name.startswith(".")]
+            assert all(is_whole(path) for path in left)
+        run_whole(command, tmp_path)
+        ends += 1
+        assert snapshot(store) == expected
+        embedded = sum(map(int, (tmp_path / "embedded.txt").read_text().split()))
+        assert embedded <= good + of_this_store * BATCH
+    assert ends > 3, ends  # otherwise most runs were killed before they did anything
 
 
 def test_two_boards_written_at_once_do_not_disturb_each_other(tmp_path):
