@@ -303,7 +303,13 @@ def check(model: str, weights: tuple[str, ...], device: str) -> None:
     help="Of the encoders' arithmetic: float32, float16 or bfloat16.",
 )
 @click.option("--batch-size", type=int, help="Clips embedded at once; default 16, halved where memory runs out.")
-@click.option("--workers", type=int, help="Processes that decode; default: one a core.")
+@click.option("--workers", type=int, help="Processes that decode, with ray for each device; default: one a core.")
+@click.option(
+    "--engine",
+    default="local",
+    show_default=True,
+    help="local, or ray: the Ray cluster of RAY_ADDRESS, else one of this machine.",
+)
 @click.option("--shard", metavar="I/N", help="Embed only the I-th of N parts of the clips, into a part of the store.")
 @retry_option
 def extract(
@@ -335,7 +341,8 @@ def _extract(models, data, sources, videos, out, weights: dict[str, str], device
     from cia_bench.extract import extract as extract_models
     from cia_bench.progress import shown
 
-    how, run_on = ExtractionSettings(**settings), choose_device(device)
+    how = ExtractionSettings(**settings)
+    run_on = device if how.engine == "ray" else choose_device(device)  # what devices there are, the cluster tells
     for done in extract_models(models, data, out, sources, videos, weights, run_on, shown, retry_failed, how):
         click.echo(f"{done.encoder}: {done.new:,} new embeddings, {done.kept:,} kept, in {done.folder}")
         if len(done.failures):

@@ -3,8 +3,9 @@
 import contextlib
 import hashlib
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pandas as pd
 
 from cia_bench import decoding
 from cia_bench.clip_files import clips_to_embed, digest_videos
-from cia_bench.encoders import FrameSpec, check_models, describe, load_encoder, parse_parts
+from cia_bench.encoders import Encoder, FrameSpec, check_models, describe, load_encoder, parse_parts
 from cia_bench.engines import Batch, Embedded, Outcome, cores, embed_here
 from cia_bench.errors import ConfigError
 from cia_bench.inference import BATCH, Embedder
@@ -24,6 +25,7 @@ from cia_bench.store_writing import ShardWriter, locked, open_folder
 from cia_bench.tables import FAILURES, STORED
 
 SHARD = 256  # clips
+ENGINES = ("local", "ray")
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,13 @@ class ExtractionSettings:
     dtype: str | None = None  # of stored frame sequences, see store.open_folder
     precision: str = "float32"  # of the encoders' arithmetic, one of precision.PRECISIONS
     batch_size: int | None = None  # clips that an encoder gets at once; None: BATCH
-    workers: int | None = None  # processes that decode; None: one a core
+    workers: int | None = None  # processes that decode, with ray for each device; None: one a core
+    engine: str = "local"  # one of ENGINES: this machine, or a Ray cluster (see ray_engine.embed_on_ray)
     share: Share | None = None  # of the clips; None: all
 
     def __post_init__(self):
+        if self.engine not in ENGINES:
+            raise ConfigError(f"unknown engine {self.engine!r}; choose from {', '.join(ENGINES)}")
         for name in ("batch_size", "workers"):
             number = getattr(self, name)
             if number is not None and number < 1:
@@ -81,37 +86,49 @@ def extract(
     parts = [part for model in models for part in parse_parts(model)]
     check_models(parts, weights or {})
     folders, table = clips_to_embed(data, list(sources), videos)
-    size, share = settings.batch_size or BATCH, settings.share
-    embedders = {
-        name: Embedder(name, load_encoder(name, (weights or {}).get(name), device), device, settings.precision, size)
+    here = "cpu" if settings.engine == "ray" else device  # with ray only to tell what each encoder is
+    encoders = {
+        name: load_encoder(name, (weights or {}).get(name), here)
         for name in dict.fromkeys(part.encoder for part in parts)
     }
+    embed = _engine(encoders, weights or {}, device, settings)
+    share = settings.share
     clips = _Clips(share.of_list(table) if share else table, folders)
     place = share.folder(out) if share else out
     with locked(place):
-        writers = {
-            name: ShardWriter(
-                open_folder(
-                    place,
-                    describe(name, one.encoder, settings.precision),
-                    settings.dtype,
-                    share and share.record(table),
-                )
-            )
-            for name, one in embedders.items()
-        }
+        writers = {}
+        for name, encoder in encoders.items():
+            described = describe(name, encoder, settings.precision)
+            writers[name] = ShardWriter(open_folder(place, described, settings.dtype, share and share.record(table)))
         todo = {name: _todo(out, name, clips, writer, retry_failed) for name, writer in writers.items()}
-        frames = {name: one.encoder.frames for name, one in embedders.items()}
+        frames = {name: encoder.frames for name, encoder in encoders.items()}
         count = len(set().union(*todo.values()))
         if count:
-            shards, ahead = itertools.tee(_shards(clips, todo, frames, size))  # the second is ahead of the first
-            batches = (batch for shard in ahead for _, batch in shard.batches)
-            answers = embed_here(batches, embedders, settings.workers or cores())
-            with progress(f"extract {', '.join(embedders)}", count, "clips") as advance, contextlib.closing(answers):
+            shards = _shards(clips, todo, frames, settings.batch_size or BATCH)
+            shards, ahead = itertools.tee(shards)  # the second is ahead of the first
+            answers = embed(batch for shard in ahead for _, batch in shard.batches)
+            with progress(f"extract {', '.join(encoders)}", count, "clips") as advance, contextlib.closing(answers):
                 _run(shards, answers, writers, advance)
         for writer in writers.values():
             writer.end()
         return [_extracted(out, name, clips, writer, todo[name]) for name, writer in writers.items()]
+
+
+def _engine(
+    encoders: Mapping[str, Encoder], weights: Mapping[str, str], device: str, settings: ExtractionSettings
+) -> Callable[[Iterable[Batch]], Iterator[dict[str, Embedded]]]:
+    """What takes batches to embeddings, where the settings say."""
+    size = settings.batch_size or BATCH
+    if settings.engine == "ray":
+        from cia_bench.ray_engine import Recipe, embed_on_ray  # refuses if Ray is not installed
+
+        recipes = {
+            name: Recipe(weights.get(name), settings.precision, size, describe(name, one))
+            for name, one in encoders.items()
+        }
+        return partial(embed_on_ray, recipes=recipes, device=device, workers=settings.workers)
+    embedders = {name: Embedder(name, one, device, settings.precision, size) for name, one in encoders.items()}
+    return partial(embed_here, embedders=embedders, workers=settings.workers or cores())
 
 
 def _known(out: Path, name: str, writer: ShardWriter) -> tuple[dict[str, str | None], pd.DataFrame]:
