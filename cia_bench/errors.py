@@ -49,7 +49,7 @@ class DecodeError(CiaError):
 
 
 class WorkerError(CiaError):
-    """A worker process can't be started."""
+    """A worker process can't be started, or dies whenever it is."""
 
 
 class EncoderError(CiaError):

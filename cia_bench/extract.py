@@ -18,6 +18,7 @@ from cia_bench.encoders import Encoder, FrameSpec, check_models, describe, load_
 from cia_bench.engines import Batch, Embedded, Outcome, cores, embed_here
 from cia_bench.errors import ConfigError
 from cia_bench.inference import BATCH, Embedder
+from cia_bench.precision import PRECISIONS
 from cia_bench.progress import Advance, Progress, silent
 from cia_bench.shares import Share
 from cia_bench.store import encoder_folder, folders_of, known_clips
@@ -40,8 +41,10 @@ class ExtractionSettings:
     share: Share | None = None  # of the clips; None: all
 
     def __post_init__(self):
-        if self.engine not in ENGINES:
-            raise ConfigError(f"unknown engine {self.engine!r}; choose from {', '.join(ENGINES)}")
+        for what, choices in (("engine", ENGINES), ("precision", PRECISIONS)):
+            chosen = getattr(self, what)
+            if chosen not in choices:
+                raise ConfigError(f"unknown {what} {chosen!r}; choose from {', '.join(choices)}")
         for name in ("batch_size", "workers"):
             number = getattr(self, name)
             if number is not None and number < 1:

@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 TASK = 256  # clips that an actor gets at once: it decodes ahead within them
 STORE_BYTES = 2**28  # of shared memory for a cluster of our own; what waits for the driver is a few batches a device
+CONNECT_S = 10
 TRIES = 3  # of a task whose actor died: Ray starts another for good, as a node may be lost, but a crash comes again
 
 
@@ -59,7 +60,7 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class _Task:
+class Task:
     """Batches for one actor."""
 
     number: int
@@ -88,7 +89,7 @@ class _Answer:
 
 
 @dataclass(frozen=True)
-class _Actors:
+class Actors:
     """How many actors there are, and what each has of the cluster."""
 
     count: int
@@ -109,8 +110,8 @@ def embed_on_ray(
     encoders raise.
     """
     with _cluster():
-        actors = _actors(device)
-        tasks = _tasks(list(batches), actors.count)
+        actors = place_actors([node["Resources"] for node in ray.nodes() if node["Alive"]], device)
+        tasks = cut_tasks(list(batches), actors.count)
         with contextlib.closing(_answers(tasks, actors, recipes, device, workers or max(1, actors.cpus))) as answers:
             for answer in answers:
                 for name, level, message in answer.said:
@@ -130,8 +131,9 @@ def _cluster() -> Iterator[None]:
     address = os.environ.get("RAY_ADDRESS") or "local"
     own = {"num_cpus": cores(), "object_store_memory": STORE_BYTES, "include_dashboard": False}
     try:
+        _knock(address)
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **(own if address == "local" else {}))
-    except ConnectionError as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"no Ray cluster answers at RAY_ADDRESS {address}: {str(error).splitlines()[0]}") from error
     for handler in logging.getLogger("ray.data").handlers:
         if isinstance(handler, logging.StreamHandler):  # its log file keeps all
@@ -142,21 +144,27 @@ def _cluster() -> Iterator[None]:
         ray.shutdown()
 
 
-def _actors(device: str) -> _Actors:
-    """How to place the actors on the nodes there are; raises ConfigError if there is no GPU for cuda."""
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+def _knock(address: str) -> None:
+    """Raise OSError if nothing is at an address like host:port, which Ray would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if port.isdigit() and "/" not in host:
+        socket.create_connection((host, int(port)), CONNECT_S).close()
+
+
+def place_actors(nodes: Sequence[Mapping[str, float]], device: str) -> Actors:
+    """How to place actors on nodes with these resources; raises ConfigError if there is no GPU for cuda."""
     with_gpus = [(int(node["GPU"]), int(node.get("CPU", 0))) for node in nodes if node.get("GPU", 0) >= 1]
     if device.startswith("cuda") and not with_gpus:
         raise ConfigError(f"the Ray cluster has no GPU for device {device}; choose --device cpu")
     if with_gpus and (device == "auto" or device.startswith("cuda")):
-        return _Actors(sum(gpus for gpus, _ in with_gpus), min(cpus // gpus for gpus, cpus in with_gpus), 1)
+        return Actors(sum(gpus for gpus, _ in with_gpus), min(cpus // gpus for gpus, cpus in with_gpus), 1)
     cpus = [int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1]
     if not cpus:
         raise ConfigError("the Ray cluster has no CPU")
-    return _Actors(sum(number // min(cpus) for number in cpus), min(cpus), 0)
+    return Actors(sum(number // min(cpus) for number in cpus), min(cpus), 0)
 
 
-def _tasks(batches: Sequence[Batch], actors: int) -> list[_Task]:
+def cut_tasks(batches: Sequence[Batch], actors: int) -> list[Task]:
     """The batches in tasks of about TASK clips, or fewer where each actor would get none."""
     clips = [len(batch.jobs) for batch in batches]
     most = min(TASK, -(-sum(clips) // actors))
@@ -165,13 +173,13 @@ def _tasks(batches: Sequence[Batch], actors: int) -> list[_Task]:
     return [_task(number, [batch for _, batch in group]) for number, (_, group) in enumerate(grouped)]
 
 
-def _task(number: int, batches: list[Batch]) -> _Task:
+def _task(number: int, batches: list[Batch]) -> Task:
     paths = (job.path for batch in batches for job in batch.jobs)
-    return _Task(number, batches, next((path for path in paths if path.is_file()), None))
+    return Task(number, batches, next((path for path in paths if path.is_file()), None))
 
 
 def _answers(
-    tasks: list[_Task], actors: _Actors, recipes: Mapping[str, Recipe], device: str, workers: int
+    tasks: list[Task], actors: Actors, recipes: Mapping[str, Recipe], device: str, workers: int
 ) -> Iterator[_Answer]:
     """Run the tasks, and yield the answer to each batch in order."""
     rows = ray.data.from_items([{"task": pickle.dumps(task)} for task in tasks], override_num_blocks=len(tasks))
@@ -221,7 +229,7 @@ class _Actor:
         device = choose_device(self.device)
         return {name: recipe.embedder(device) for name, recipe in self.recipes.items()}
 
-    def _embed(self, task: _Task) -> Iterator[dict[str, Embedded]]:
+    def _embed(self, task: Task) -> Iterator[dict[str, Embedded]]:
         if ray.get(self.tries.begin.remote(task.number)) > TRIES:
             first = task.batches[0].jobs[0].path
             raise WorkerError(f"the process that embeds died {TRIES} times on the clips from {first} on")

@@ -478,6 +478,22 @@ def test_a_corrupt_clip_costs_its_own_score_alone(data, undisturbed, store):
     np.testing.assert_allclose(scored.score, others.score, rtol=0, atol=1e-6 * np.abs(others.score).max())
 
 
+# where the work is done
+
+
+def test_an_unknown_engine_is_refused_with_those_there_are(made, tmp_path):
+    line = refusal("extract", "--model", "pixels", "--data", made, "--engine", "spark", cwd=tmp_path)
+    assert line == "Error: unknown engine 'spark'; choose from local, ray"
+
+
+def test_without_ray_its_engine_is_refused_before_anything_is_extracted(made, store, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)  # as if it were not installed
+    monkeypatch.delitem(sys.modules, "cia_bench.ray_engine", raising=False)
+    with pytest.raises(ConfigError, match=r"^engine ray needs Ray \(.*ray.*\); pip install 'cia-bench\[ray\]'$"):
+        extract(["pixels"], made, store, settings=ExtractionSettings(engine="ray"))
+    assert not store.exists()
+
+
 # where the videos are
 
 
@@ -752,9 +768,16 @@ def test_batch_size_and_workers_do_not_change_an_embedding(batch_size, workers, 
     np.testing.assert_allclose(found.embeddings, plain.embeddings, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("settings", [{"batch_size": 0}, {"workers": -1}])
-def test_less_than_one_clip_or_worker_is_refused(settings):
-    with pytest.raises(ConfigError, match=r"(batch_size|workers) must be 1 or more, not (0|-1)"):
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch_size": 0}, "batch_size must be 1 or more, not 0"),
+        ({"workers": -1}, "workers must be 1 or more, not -1"),
+        ({"precision": "float8"}, "unknown precision 'float8'; choose from float32, float16, bfloat16"),
+    ],
+)
+def test_settings_that_can_not_be_are_refused(settings, message):
+    with pytest.raises(ConfigError, match=f"^{message}$"):
         ExtractionSettings(**settings)
 
 

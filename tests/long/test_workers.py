@@ -34,8 +34,8 @@ def lives(pid: int) -> bool:
     return True
 
 
-def assert_soon(true, what: str) -> None:
-    deadline = time.monotonic() + 30
+def assert_soon(true, what: str, wait_s: float = 30) -> None:
+    deadline = time.monotonic() + wait_s
     while not true():
         assert time.monotonic() < deadline, what
         time.sleep(0.02)
