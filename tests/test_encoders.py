@@ -243,7 +243,7 @@ def test_weights_must_be_of_a_model_that_is_asked_for():
 
 
 def test_a_device_that_is_not_there_is_refused():
-    for device in ("tpu-9", "cuda:99", "meta", ""):
+    for device in ("tpu-9", "cuda:99", "meta", "xla", ""):
         with pytest.raises(ConfigError, match=f"torch has no device '{device}': ") as refused:
             choose_device(device)
         assert len(str(refused.value)) < 250 and "\n" not in str(refused.value)
