@@ -44,7 +44,7 @@ weights_option = click.option(
     help="Weights of an encoder, a summary, like lift=DIR, or a part, like pixels:lift=DIR; may be repeated.",
 )
 device_option = click.option(
-    "--device", default="auto", show_default=True, help="cpu, cuda, or auto: the GPU if there is one."
+    "--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps, or auto: a GPU if there is one."
 )
 retry_option = click.option(
     "--retry-failed", is_flag=True, help="Try the clips of failures.parquet again, though their videos are unchanged."
