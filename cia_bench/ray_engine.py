@@ -63,27 +63,33 @@ class Recipe:
 class Task:
     """Batches for one actor."""
 
-    number: int
+    first: int  # the number of its first batch
     batches: list[Batch]
     seen: Path | None  # a video that is there for the driver
+
+    def check_videos(self) -> None:
+        """Raise ConfigError if this node does not see the videos, whose clips would all become failures."""
+        if self.seen is not None and not self.seen.exists():
+            raise ConfigError(f"{socket.gethostname()} does not see {self.seen}; all nodes must see the videos")
 
 
 @ray.remote(num_cpus=0)
 class _Tries:
-    """Counts how often each task was begun."""
+    """Counts how often each task was begun, by the number of its first batch."""
 
     def __init__(self):
         self.begun = Counter()
 
-    def begin(self, number: int) -> int:
-        self.begun[number] += 1
-        return self.begun[number]
+    def begin(self, first: int) -> int:
+        self.begun[first] += 1
+        return self.begun[first]
 
 
 @dataclass(frozen=True)
 class _Answer:
     """What became of a batch, and what was logged meanwhile."""
 
+    batch: int | None  # its number; None with an error
     outcome: dict[str, Embedded] | CiaError
     said: list[tuple[str, int, str]]  # logger, level, message
 
@@ -113,11 +119,12 @@ def embed_on_ray(
         actors = place_actors([node["Resources"] for node in ray.nodes() if node["Alive"]], device)
         tasks = cut_tasks(list(batches), actors.count)
         with contextlib.closing(_answers(tasks, actors, recipes, device, workers or max(1, actors.cpus))) as answers:
-            for answer in answers:
+            for number, answer in enumerate(answers):
                 for name, level, message in answer.said:
                     logging.getLogger(name).log(level, message)
                 if isinstance(answer.outcome, CiaError):
                     raise answer.outcome
+                assert answer.batch == number, "Ray Data keeps the order of batches"
                 yield answer.outcome
 
 
@@ -170,12 +177,14 @@ def cut_tasks(batches: Sequence[Batch], actors: int) -> list[Task]:
     most = min(TASK, -(-sum(clips) // actors))
     before = itertools.accumulate(clips, initial=0)
     grouped = itertools.groupby(zip(before, batches, strict=False), key=lambda pair: pair[0] // most)
-    return [_task(number, [batch for _, batch in group]) for number, (_, group) in enumerate(grouped)]
+    parts = [[batch for _, batch in group] for _, group in grouped]
+    firsts = itertools.accumulate(map(len, parts), initial=0)
+    return [Task(first, part, _seen(part)) for first, part in zip(firsts, parts, strict=False)]
 
 
-def _task(number: int, batches: list[Batch]) -> Task:
+def _seen(batches: Sequence[Batch]) -> Path | None:
     paths = (job.path for batch in batches for job in batch.jobs)
-    return Task(number, batches, next((path for path in paths if path.is_file()), None))
+    return next((path for path in paths if path.is_file()), None)
 
 
 def _answers(
@@ -193,7 +202,7 @@ def _answers(
         fn_constructor_args=(recipes, device, workers, Path.cwd(), _Tries.remote()),
         batch_size=1,
         batch_format="pyarrow",
-        compute=ray.data.ActorPoolStrategy(size=actors.count),
+        compute=ray.data.ActorPoolStrategy(size=min(actors.count, len(tasks))),
         num_cpus=actors.cpus,
         num_gpus=actors.gpus,
     )
@@ -217,12 +226,13 @@ class _Actor:
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         """A task, pickled -> an answer a batch, each a table of its own, pickled; the last may be an error of ours."""
-        (task,) = table["task"].to_pylist()
+        (packed,) = table["task"].to_pylist()
+        task = pickle.loads(packed)
         try:
-            for embedded in self._embed(pickle.loads(task)):
-                yield self._answer(embedded)
+            for number, embedded in enumerate(self._embed(task), task.first):
+                yield self._answer(number, embedded)
         except CiaError as error:
-            yield self._answer(error)
+            yield self._answer(None, error)
 
     @functools.cached_property
     def embedders(self) -> dict[str, Embedder]:
@@ -230,15 +240,15 @@ class _Actor:
         return {name: recipe.embedder(device) for name, recipe in self.recipes.items()}
 
     def _embed(self, task: Task) -> Iterator[dict[str, Embedded]]:
-        if ray.get(self.tries.begin.remote(task.number)) > TRIES:
+        if ray.get(self.tries.begin.remote(task.first)) > TRIES:
             first = task.batches[0].jobs[0].path
             raise WorkerError(f"the process that embeds died {TRIES} times on the clips from {first} on")
-        if task.seen is not None and not task.seen.exists():
-            raise ConfigError(f"{socket.gethostname()} does not see {task.seen}; all nodes must see the videos")
+        task.check_videos()
         yield from embed_here(task.batches, self.embedders, self.workers)
 
-    def _answer(self, outcome: dict[str, Embedded] | CiaError) -> pa.Table:
-        return pa.table({"answer": pa.array([pickle.dumps(_Answer(outcome, self.log.take()))], pa.large_binary())})
+    def _answer(self, number: int | None, outcome: dict[str, Embedded] | CiaError) -> pa.Table:
+        packed = pickle.dumps(_Answer(number, outcome, self.log.take()))
+        return pa.table({"answer": pa.array([packed], pa.large_binary())})
 
 
 class _Log(logging.Handler):
