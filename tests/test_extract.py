@@ -481,11 +481,6 @@ def test_a_corrupt_clip_costs_its_own_score_alone(data, undisturbed, store):
 # where the work is done
 
 
-def test_an_unknown_engine_is_refused_with_those_there_are(made, tmp_path):
-    line = refusal("extract", "--model", "pixels", "--data", made, "--engine", "spark", cwd=tmp_path)
-    assert line == "Error: unknown engine 'spark'; choose from local, ray"
-
-
 def test_without_ray_its_engine_is_refused_before_anything_is_extracted(made, store, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)  # as if it were not installed
     monkeypatch.delitem(sys.modules, "cia_bench.ray_engine", raising=False)
@@ -773,6 +768,7 @@ def test_batch_size_and_workers_do_not_change_an_embedding(batch_size, workers, 
     [
         ({"batch_size": 0}, "batch_size must be 1 or more, not 0"),
         ({"workers": -1}, "workers must be 1 or more, not -1"),
+        ({"engine": "spark"}, "unknown engine 'spark'; choose from local, ray"),
         ({"precision": "float8"}, "unknown precision 'float8'; choose from float32, float16, bfloat16"),
     ],
 )
@@ -896,8 +892,6 @@ def test_the_command_takes_a_share_and_refuses_one_that_is_none(made, tmp_path):
     assert f"pixels: 4 new embeddings, 0 kept, in {tmp_path / 'store/shard-5-of-6/pixels'}" in done.stdout
     refused = refusal("extract", "--model", "pixels", *where, "--shard", "7/6", cwd=tmp_path)
     assert "there is no shard 7/6; 6 shards are 1/6 to 6/6" in refused
-    refused = refusal("eval", "--embeddings", tmp_path / "store", *where[:2], cwd=tmp_path)
-    assert "lacks shard 1/6 and 4 more of pixels" in refused
 
 
 # the disk

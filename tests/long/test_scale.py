@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import snapshot
 from test_extract import write_video
 from test_readme import block
 
@@ -52,3 +53,9 @@ def test_a_job_of_the_slurm_array_embeds_its_part(folder):
     jobs = int(re.search(r"--array=1-(\d+)", block("sh slurm"))[1])
     output = run(command, folder, SLURM_ARRAY_TASK_ID=str(jobs))
     assert f"pixels: 1 new embeddings, 0 kept, in cia-embeddings/shard-{jobs}-of-{jobs}/pixels" in output
+
+
+def test_ray_fills_the_store_that_one_process_fills(folder):
+    run(block("sh ray"), folder)
+    run("cia extract --model dinov2-small-reg --videos kinetics --dtype float16 --out alone", folder)
+    assert snapshot(folder / "cia-embeddings") == snapshot(folder / "alone")
