@@ -31,11 +31,9 @@ try:
 except ImportError as error:
     raise ConfigError(f"engine ray needs Ray ({error}); pip install 'cia-bench[ray]'") from error
 
-logger = logging.getLogger(__name__)
-
 TASK = 256  # clips that an actor gets at once: it decodes ahead within them
 STORE_BYTES = 2**28  # of shared memory for a cluster of our own; what waits for the driver is a few batches a device
-CONNECT_S = 10
+CONNECT_S = 10  # for a node of the cluster to take a connection
 TRIES = 3  # of a task whose actor died: Ray starts another for good, as a node may be lost, but a crash comes again
 
 
@@ -108,12 +106,13 @@ def embed_on_ray(
 ) -> Iterator[dict[str, Embedded]]:
     """Yield what each encoder gave for each batch, in order, as engines.embed_here does.
 
-    The cluster is that of RAY_ADDRESS, or one that is started on this machine and ends with the iterator: close it if
-    it may not be read to its end. There is one actor a GPU where `device` is cuda, or auto and the cluster has any;
-    else one a node, on all its CPUs. Each decodes in `workers` processes; None: its share of its node's CPUs.
+    The cluster is the one this process is connected to, else that of RAY_ADDRESS, else one that is started on this
+    machine and ends with the iterator: close it if it may not be read to its end. There is one actor a GPU where `device`
+    is cuda, or auto and the cluster has any; else one a node, on all its CPUs. Each decodes in `workers` processes;
+    None: its share of its node's CPUs.
 
-    Raises ConfigError if there is no such cluster, it lacks GPUs, or a node does not see the videos, and what the
-    encoders raise.
+    Raises ConfigError if there is no such cluster, it lacks GPUs, or a node does not see the videos, EncoderError if an
+    encoder is another on a node, WorkerError if an actor dies on the same clips TRIES times, and what the encoders raise.
     """
     with _cluster():
         actors = place_actors([node["Resources"] for node in ray.nodes() if node["Alive"]], device)
