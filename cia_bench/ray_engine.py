@@ -106,13 +106,14 @@ def embed_on_ray(
 ) -> Iterator[dict[str, Embedded]]:
     """Yield what each encoder gave for each batch, in order, as engines.embed_here does.
 
-    The cluster is the one this process is connected to, else that of RAY_ADDRESS, else one that is started on this
-    machine and ends with the iterator: close it if it may not be read to its end. There is one actor a GPU where `device`
-    is cuda, or auto and the cluster has any; else one a node, on all its CPUs. Each decodes in `workers` processes;
-    None: its share of its node's CPUs.
+    The cluster is the one that this process is connected to, else that of RAY_ADDRESS, else one that is started on
+    this machine and ends with the iterator: close it if it may not be read to its end. There is one actor a GPU where
+    `device` is cuda, or auto and the cluster has any; else one a node, on all its CPUs. Each decodes in `workers`
+    processes; None: its share of its node's CPUs.
 
-    Raises ConfigError if there is no such cluster, it lacks GPUs, or a node does not see the videos, EncoderError if an
-    encoder is another on a node, WorkerError if an actor dies on the same clips TRIES times, and what the encoders raise.
+    Raises ConfigError if there is no such cluster, it lacks GPUs, or a node does not see the videos, EncoderError if
+    an encoder is another on a node, WorkerError if an actor dies TRIES times on the same clips, and what the encoders
+    raise.
     """
     with _cluster():
         actors = place_actors([node["Resources"] for node in ray.nodes() if node["Alive"]], device)
