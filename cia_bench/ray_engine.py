@@ -141,7 +141,8 @@ def _cluster() -> Iterator[None]:
         _knock(address)
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **(own if address == "local" else {}))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"no Ray cluster answers at RAY_ADDRESS {address}: {str(error).splitlines()[0]}") from error
+        why = f"{str(error).splitlines()[0]}; if it authenticates by token, set RAY_AUTH_MODE=token here too"
+        raise ConfigError(f"no Ray cluster answers at RAY_ADDRESS {address}: {why}") from error
     for handler in logging.getLogger("ray.data").handlers:
         if isinstance(handler, logging.StreamHandler):  # its log file keeps all
             handler.setLevel(logging.CRITICAL)
