@@ -135,6 +135,39 @@ def test_a_half_written_shard_is_not_there(store, eye):
     assert not list(eye.glob(".part-*"))
 
 
+def write_batches(folder: Path, *batches: str) -> ShardWriter:
+    writer = ShardWriter(folder)
+    writer.start("epic", "abcdef")
+    for ids in batches:
+        writer.add(rows_of(ids), sequences_of(ids), failures_of(""))
+    return writer
+
+
+def test_batches_are_read_before_they_are_joined_and_are_gone_after(store, eye):
+    writer = write_batches(eye, "ab", "dc")
+    batches = {path.name: path.read_bytes() for path in eye.glob("epic-*")}
+    assert sorted(batches) == ["epic-00000.0000.parquet", "epic-00000.0001.parquet"]
+    assert values(store) == {"a": 0, "b": 1, "c": 2, "d": 3}
+    writer.finish()
+    assert [path.name for path in eye.glob("epic-*")] == ["epic-00000.parquet"]
+    whole = (eye / "epic-00000.parquet").read_bytes()
+
+    (eye / "epic-00000.0001.parquet").write_bytes(batches["epic-00000.0001.parquet"])  # killed while it removed them
+    assert values(store) == {"a": 0, "b": 1, "c": 2, "d": 3}
+    write_batches(eye, "e").finish()
+    assert sorted(path.name for path in eye.glob("epic-*")) == ["epic-00000.parquet", "epic-00001.parquet"]
+    assert (eye / "epic-00000.parquet").read_bytes() == whole
+    assert values(store) == {"a": 0, "b": 1, "c": 2, "d": 3, "e": 4}
+
+
+def test_a_shard_is_gone_on_with_by_the_next_writer_and_ends_as_if_written_at_once(store, eye):
+    write_batches(eye, "ab")
+    write_batches(eye, "cd", "ef").finish()
+    write_batches(open_folder(store, description("other")), "ab", "cd", "ef").finish()
+    (parted,), (straight,) = (list((store / name).glob("*-*.parquet")) for name in ("eye", "other"))
+    assert parted.read_bytes() == straight.read_bytes()
+
+
 def test_shards_hold_half_precision_if_that_is_asked_for_and_are_read_as_float32(store):
     folder = open_folder(store, description(), "float16")
     add(folder, "ab")
