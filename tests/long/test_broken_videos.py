@@ -167,7 +167,7 @@ def test_a_broken_video_decodes_as_ffmpeg_decodes_it_or_is_a_failure(codec, tmp_
     clips = clips_of(codec, tmp_path)
     jobs = [job for clip in clips for job in broken_jobs(clip, BROKEN * 3 // len(clips), dice)]
     results = list(decode_ahead(jobs, WORKERS, LIMIT_S, ahead=20))
-    good = [(job.path, result.times_s) for job, result in zip(jobs, results, strict=True) if result.failure is None]
+    good = [(job.path, result.times_s[0]) for job, result in zip(jobs, results, strict=True) if result.failure is None]
     plain = call_ahead(decode_plainly, good, WORKERS, LIMIT_S, ahead=20)
     ends = [how_it_decoded(result, None if result.failure else next(plain)) for result in results]
     counts = Counter(ends)
