@@ -21,7 +21,7 @@ from cia_bench.inference import BATCH, Embedder
 from cia_bench.precision import PRECISIONS
 from cia_bench.progress import Advance, Progress, silent
 from cia_bench.shares import Share
-from cia_bench.store import encoder_folder, folders_of, known_clips
+from cia_bench.store import encoder_folder, folders_of, known_clips, read_failures
 from cia_bench.store_writing import ShardWriter, locked, open_folder
 from cia_bench.tables import FAILURES, STORED
 
@@ -98,13 +98,13 @@ def extract(
     embed = _engine(encoders, weights or {}, device, settings)
     share = settings.share
     clips = _Clips(share.of_list(table) if share else table, folders)
-    place = share.folder(out) if share else out
+    place, of_store = (share.folder(out), share.record(table)) if share else (out, None)
     with locked(place):
-        writers = {}
+        writers, todo, failed = {}, {}, {}
         for name, encoder in encoders.items():
             described = describe(name, encoder, settings.precision)
-            writers[name] = ShardWriter(open_folder(place, described, settings.dtype, share and share.record(table)))
-        todo = {name: _todo(out, name, clips, writer, retry_failed) for name, writer in writers.items()}
+            writers[name] = ShardWriter(open_folder(place, described, settings.dtype, of_store))
+            todo[name], failed[name] = _todo(out, name, clips, writers[name], retry_failed)
         frames = {name: encoder.frames for name, encoder in encoders.items()}
         count = len(set().union(*todo.values()))
         if count:
@@ -115,7 +115,7 @@ def extract(
                 _run(shards, answers, writers, advance)
         for writer in writers.values():
             writer.end()
-        return [_extracted(out, name, clips, writer, todo[name]) for name, writer in writers.items()]
+        return [_extracted(name, clips, writer, todo[name], failed[name]) for name, writer in writers.items()]
 
 
 def _engine(
@@ -142,19 +142,23 @@ def _known(out: Path, name: str, writer: ShardWriter) -> tuple[dict[str, str | N
     return known_clips([rest, writer.folder] if is_share else folders_of(out, name), writer.maker)
 
 
-def _todo(out: Path, name: str, clips: "_Clips", writer: ShardWriter, retry_failed: bool) -> set[str]:
-    """The ids of the clips that an encoder has to embed."""
+def _todo(
+    out: Path, name: str, clips: "_Clips", writer: ShardWriter, retry_failed: bool
+) -> tuple[set[str], pd.DataFrame]:
+    """The ids of the clips that an encoder has to embed, and the failures among the others."""
     keys, failures = _known(out, name, writer)
     again = set(failures.clip_id) if retry_failed else set()
-    return {clip.clip_id for clip in clips if clip.clip_id in again or clip.must_run(keys, writer.maker)}
+    todo = {clip.clip_id for clip in clips if clip.clip_id in again or clip.must_run(keys, writer.maker)}
+    return todo, failures[failures.clip_id.isin(clips.table.clip_id) & ~failures.clip_id.isin(todo)]
 
 
-def _extracted(out: Path, name: str, clips: "_Clips", writer: ShardWriter, todo: set[str]) -> Extracted:
-    _, failures = _known(out, name, writer)
-    failures = failures[failures.clip_id.isin(clips.table.clip_id)]
-    failed_now = int(failures.clip_id.isin(todo).sum())
-    kept = len(clips.table) - len(todo) - (len(failures) - failed_now)
-    return Extracted(name, writer.folder, len(todo) - failed_now, kept, failures)
+def _extracted(name: str, clips: "_Clips", writer: ShardWriter, todo: set[str], failed: pd.DataFrame) -> Extracted:
+    """What became of the clips, of which those of `failed` had failed before and were left alone."""
+    now = read_failures(writer.folder)
+    now = now[now.clip_id.isin(todo)]
+    kept = len(clips.table) - len(todo) - len(failed)
+    failures = pd.concat([failed, now], ignore_index=True)
+    return Extracted(name, writer.folder, len(todo) - len(now), kept, failures)
 
 
 class _Clip:

@@ -69,7 +69,9 @@ class Embedder:
         return None
 
     def _embed(self, squares: np.ndarray) -> np.ndarray:
-        frames = self.encoder.frames.values(squares.copy())  # an encoder may write into its frames, and then fail
+        frames = self.encoder.frames.values(squares)
+        if np.may_share_memory(frames, squares):
+            frames = frames.copy()  # an encoder may write into its frames, and then fail
         with in_precision(self.precision, self.device):
             embedding = self.encoder.embed(frames)
         return checked_embedding(self.name, embedding, len(squares), self.encoder.frames.count)

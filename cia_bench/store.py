@@ -150,9 +150,9 @@ def read_failures(folder: Path) -> pd.DataFrame:
     return FAILURES.read(folder / FAILED)
 
 
-def refuse_other_shape(table: Path, found: np.ndarray, others: np.ndarray) -> None:
+def refuse_other_shape(place: Path, found: np.ndarray, others: np.ndarray) -> None:
     if found.shape[1:] != others.shape[1:]:
-        raise EmbeddingError(f"{table} holds embeddings {found.shape[1:]}, not {others.shape[1:]}")
+        raise EmbeddingError(f"{place} holds embeddings {found.shape[1:]}, not {others.shape[1:]}")
 
 
 def read_store(store: Path, encoder: str, only: Iterable[str] | None = None) -> Stored:
@@ -167,8 +167,11 @@ def read_store(store: Path, encoder: str, only: Iterable[str] | None = None) -> 
     record = read_record(folders[-1])
     wanted = None if only is None else pd.Index(only)
     parts = [_read_folder(folder, made_by(record), wanted) for folder in folders]
-    clips, arrays, failures = zip(*parts, strict=True)
-    return _latest(record, list(clips), [array for array in arrays if len(array)], list(failures))
+    clips, arrays, failures = map(list, zip(*parts, strict=True))
+    filled = [(folder, array) for folder, array in zip(folders, arrays, strict=True) if len(array)]
+    for folder, array in filled:
+        refuse_other_shape(folder, array, filled[0][1])
+    return _latest(record, clips, [array for _, array in filled], failures)
 
 
 def _read_folder(folder: Path, maker: str, wanted: pd.Index | None) -> tuple[pd.DataFrame, np.ndarray, pd.DataFrame]:

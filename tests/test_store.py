@@ -10,6 +10,7 @@ import torch
 from cia_bench.baselines.lift.train import LiFTSettings, train
 from cia_bench.embeddings import load_model
 from cia_bench.errors import ConfigError, EmbeddingError, EncoderError, TableError
+from cia_bench.shares import Share
 from cia_bench.store import (
     encoder_folder,
     is_store,
@@ -276,6 +277,18 @@ def test_precisions_do_not_mix_and_what_names_none_is_float32(store, eye, caplog
 
 def test_the_digest_of_what_made_a_row_stays_that_of_earlier_versions(eye):
     assert made_by(read_record(eye)) == "e62331f2e2dba8fe"  # as it was before records held a precision
+
+
+def test_shares_of_other_shapes_are_named(store):
+    clips = pd.DataFrame({"source": "epic", "clip_id": list("ab")})
+    for index, T in ((1, 2), (2, 3)):
+        share = Share(index, 2)
+        writer = ShardWriter(open_folder(share.folder(store), description(), share=share.record(clips)))
+        writer.start("epic", "ab")
+        writer.add(rows_of("ab"[index - 1]), sequences_of("ab"[index - 1], T=T), failures_of(""))
+        writer.end()
+    with pytest.raises(EmbeddingError, match=r"shard-2-of-2/eye holds embeddings \(3, 2\), not \(2, 2\)"):
+        read_store(store, "eye")
 
 
 def test_names_that_share_a_folder_do_not_mix(store):
