@@ -1,8 +1,8 @@
 """Decode exact frames of a video clip.
 
 Frames are chosen by the presentation times of the stream's packets, which cost no decoding. Only the groups of pictures
-that hold a chosen frame are decoded, and in H.264 no picture before the interval that no other refers to. A seek is
-never trusted: what it found is checked against the interval.
+that hold a chosen frame are decoded, and in H.264 no picture that neither is chosen nor serves another. A seek is never
+trusted: what it found is checked against the interval.
 """
 
 import math
@@ -116,7 +116,7 @@ def read_frame_sets(path: Path, start_s: float | None, stop_s: float | None, cou
             pts, times_s, cut = _inside(path, index, start_s, stop_s)
             sets = [_spread(pts, count) for count in counts]
             pictures = _Pictures(np.unique(np.concatenate(sets)))
-            trusted = _decode(video, index, pictures, sparse, pts[0])
+            trusted = _decode(video, index, pictures, sparse)
         if trusted and pictures.shapes.keys() == pictures.places.keys():
             break
     else:
@@ -274,13 +274,13 @@ def _packets(video: _Video, index: _Index) -> Iterator[av.Packet]:
         yield from (packet for packet in again.container.demux(again.stream) if packet.size)
 
 
-def _decode(video: _Video, index: _Index, pictures: _Pictures, sparse: bool, first_pts: int) -> bool:
+def _decode(video: _Video, index: _Index, pictures: _Pictures, sparse: bool) -> bool:
     """Put in the pictures of the chosen frames, but those that the decoder does not return or calls corrupt.
 
-    `sparse` leaves out groups without a chosen frame, and pictures before `first_pts` that no other refers to. Returns
-    whether the result can be trusted: not if it is sparse and decoding started anywhere but at an intra-coded frame, or
-    met a corrupt frame. Raises DecodeError for a corrupt frame if it is not: others are made from it, and the decoder
-    does not tell which.
+    `sparse` leaves out groups without a chosen frame, and in H.264 pictures not chosen that no other refers to, damaged
+    or not. Returns whether the result can be trusted: not if it is sparse and decoding started anywhere but at an
+    intra-coded frame, or met a corrupt frame. Raises DecodeError for a corrupt frame if it is not sparse: others are
+    made from it, and the decoder does not tell which.
     """
     chosen = pictures.places
     needed = _needed(index, chosen, sparse)
@@ -295,8 +295,8 @@ def _decode(video: _Video, index: _Index, pictures: _Pictures, sparse: bool, fir
             first = packet.pts  # what is shown before it may need frames before it
         if packet.is_corrupt:
             raise DecodeError(f"{video.path} is damaged at {float(packet.pts * packet.time_base):.3f} s")
-        if spares:  # not pictures of the interval, whose damage is to be noticed
-            decoder.skip_frame = "DEFAULT" if is_start or packet.pts >= first_pts else "NONREF"
+        if spares:
+            decoder.skip_frame = "DEFAULT" if is_start or packet.pts in chosen else "NONREF"
         for frame in _feed(decoder, packet, is_end):
             if frame.is_corrupt and frame.pts >= first:
                 if sparse:
@@ -306,7 +306,7 @@ def _decode(video: _Video, index: _Index, pictures: _Pictures, sparse: bool, fir
                 unproven.discard(frame.pts)
             if frame.pts in chosen and not frame.is_corrupt:
                 rgb = scaler.reformat(frame, format="rgb24", threads=1).to_ndarray()
-                pictures.put(frame.pts, _upright(rgb, frame))
+                pictures.put(frame.pts, upright(rgb, frame))
     return not (sparse and unproven)  # H.264 can call a frame a keyframe from which pictures only recover
 
 
@@ -338,7 +338,7 @@ def _needed(index: _Index, chosen: set[int], sparse: bool) -> np.ndarray:
     return needed
 
 
-def _upright(image: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
+def upright(image: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
     """Turn and mirror (H, W, 3) as the file's display matrix says: x' = ax + cy, y' = bx + dy."""
     side_data = frame.side_data.get("DISPLAYMATRIX")
     if side_data is None:

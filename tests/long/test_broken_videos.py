@@ -1,7 +1,8 @@
-"""Hundreds of videos of each codec, cut and changed at random places, decode as FFmpeg does or fail in one line.
+"""Hundreds of videos of each codec, cut and changed at random places, decode exactly or fail in one line.
 
-Each codec has rendered clips in two containers and a real clip (from ../shared/data/clips, where that is). What a plain
-decoder makes of a broken file, frame after frame from its first packet to its last, is what its frames should be.
+Each codec has rendered clips in two containers and a real clip (from ../shared/data/clips, where that is). A frame
+should be what the file showed there before it was broken, or what a plain decoder makes of the broken file, frame after
+frame from its first packet to its last.
 """
 
 import itertools
@@ -21,6 +22,7 @@ from cia_bench.build import read_data
 from cia_bench.decoding import Decoded, Job, decode_ahead
 from cia_bench.encoders import FrameSpec
 from cia_bench.store import read_store
+from cia_bench.video import upright
 from cia_bench.workers import Lost, call_ahead
 
 H264 = {"preset": "ultrafast", "bf": "2", "g": "10"}
@@ -111,7 +113,7 @@ def broken_jobs(clip: Path, number: int, dice: random.Random) -> list[Job]:
 
 
 def decode_plainly(job: tuple[Path, np.ndarray]) -> list[list[np.ndarray]]:
-    """For each of some times (s) the squares that FFmpeg shows there, given one packet after the other.
+    """For each of some times (s) the squares that FFmpeg shows of a video there, given one packet after the other.
 
     What it makes of damage that it does not notice depends on what it decoded before, and on what its memory held: so
     it starts at the first packet and at each keyframe, and its frames are let go, which it then writes over, or kept.
@@ -122,6 +124,11 @@ def decode_plainly(job: tuple[Path, np.ndarray]) -> list[list[np.ndarray]]:
     shown = [decode_from(path, start, keep) for start in dict.fromkeys([0, *keyframes]) for keep in (False, True)]
     wanted = [round(time_s, 9) for time_s in times_s.tolist()]
     return [[WANTED.crop(images[time_s][None])[0] for images in shown if time_s in images] for time_s in wanted]
+
+
+def squares_of(clip: Path) -> dict[float, np.ndarray]:
+    """The squares of a clip that is not broken, by time (s)."""
+    return {time_s: WANTED.crop(image[None])[0] for time_s, image in decode_from(clip, 0, keep=False).items()}
 
 
 def decode_from(path: Path, start: int, keep: bool) -> dict[float, np.ndarray]:
@@ -140,12 +147,13 @@ def decode_from(path: Path, start: int, keep: bool) -> dict[float, np.ndarray]:
             for frame in frames:
                 if frame.pts is not None:
                     time_s = round(float(frame.pts * stream.time_base - zero_s), 9)
-                    shown.setdefault(time_s, frame.to_ndarray(format="rgb24"))
+                    image = np.ascontiguousarray(upright(frame.to_ndarray(format="rgb24"), frame))
+                    shown.setdefault(time_s, image)
     return shown
 
 
-def how_it_decoded(result: Decoded, plain: list[list[np.ndarray]] | Lost | None) -> str:
-    """How a broken file ended, given the plain decoder's squares: failed, exact, unsure or wrong.
+def how_it_decoded(result: Decoded, plain: list[list[np.ndarray]] | Lost | None, intact: dict) -> str:
+    """How a broken file ended, given the plain decoder's squares and the intact ones: failed, exact, unsure or wrong.
 
     It is unsure if FFmpeg has more than one answer for a frame, and what was read is none of them.
     """
@@ -154,8 +162,11 @@ def how_it_decoded(result: Decoded, plain: list[list[np.ndarray]] | Lost | None)
         return "failed"
     if isinstance(plain, Lost):
         return "wrong"
-    pairs = list(zip(result.squares[0], plain, strict=True))
-    strange = [squares for square, squares in pairs if not any(np.array_equal(square, one) for one in squares)]
+    strange = []
+    for time_s, square, squares in zip(result.times_s[0].tolist(), result.squares[0], plain, strict=True):
+        before = intact.get(round(time_s, 9))
+        if not any(np.array_equal(square, one) for one in (*squares, before)):
+            strange.append(squares)
     if not strange:
         return "exact"
     return "unsure" if all(len({one.tobytes() for one in squares}) > 1 for squares in strange) else "wrong"
@@ -169,7 +180,11 @@ def test_a_broken_video_decodes_as_ffmpeg_decodes_it_or_is_a_failure(codec, tmp_
     results = list(decode_ahead(jobs, WORKERS, LIMIT_S, ahead=20))
     good = [(job.path, result.times_s[0]) for job, result in zip(jobs, results, strict=True) if result.failure is None]
     plain = call_ahead(decode_plainly, good, WORKERS, LIMIT_S, ahead=20)
-    ends = [how_it_decoded(result, None if result.failure else next(plain)) for result in results]
+    intact = [squares_of(clip) for clip in clips for _ in range(len(jobs) // len(clips))]
+    ends = [
+        how_it_decoded(result, None if result.failure else next(plain), before)
+        for result, before in zip(results, intact, strict=True)
+    ]
     counts = Counter(ends)
     reasons = [result.failure for result in results if result.failure]
     lost = sum("decoder died" in reason or "took more" in reason for reason in reasons)
