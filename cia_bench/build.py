@@ -18,18 +18,11 @@ from cia_bench.files import read_json, sha256_of, whole_files, write_json
 from cia_bench.lexicon import NOUNS, PAIRS, PUBLISHED_LIST, WORDNET, Lexicon, published_groups, read_lexicon_text
 from cia_bench.mining import Mined, MiningSettings, as_it_is, count_clips, mine
 from cia_bench.progress import Progress, silent
-from cia_bench.review.journal import (
-    DECISIONS,
-    SHIPPED,
-    Decisions,
-    decide,
-    dropped_clips,
-    read_journal,
-    read_shipped,
-)
+from cia_bench.review.decisions import Decisions, decide, dropped_clips
+from cia_bench.review.journal import DECISIONS, SHIPPED, journal_path, read_journal, read_shipped
 from cia_bench.sources import SYNTHETIC, load_source, read_actions, source_name
 from cia_bench.splits import StrictSplit, balance, strict_split
-from cia_bench.tables import CANDIDATES, CLIPS, COUNTS, GROUPS, SPLITS, Table
+from cia_bench.tables import CANDIDATE_CLIPS, CANDIDATES, CLIPS, COUNTS, GROUPS, SPLITS, Table
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +91,19 @@ def fingerprint_of(tables: list[tuple[Table, pd.DataFrame]]) -> str:
     return digest.hexdigest()
 
 
+@dataclass(frozen=True)
+class Queue:
+    """What there is to review: the frames that tables.CANDIDATES and tables.CANDIDATE_CLIPS describe."""
+
+    candidates: pd.DataFrame
+    clips: pd.DataFrame  # and perhaps more columns
+
+    @classmethod
+    def of(cls, mined: Mined) -> "Queue":
+        """All that was mined."""
+        return cls(mined.candidates, mined.clips(mined.candidates.group_id))
+
+
 def build(
     source: str,
     annotations: Path,
@@ -140,14 +146,14 @@ def build(
         if not len(choice.groups):
             raise BuildError(f"{annotations}: no published group of {name} has clips of both labels in both splits")
     else:
-        choice, journals = _accepted_choice(name, mined, verdicts or out / "verdicts" / f"{name}.jsonl", verdicts)
+        choice, journals = _accepted_choice(name, mined, journal_path(out, name, verdicts), verdicts)
         inputs += journals
     told = {
         "candidates": {"all": len(mined.candidates), "ready": int(mined.candidates.ready.sum())},
         "merged_intervals": sorted(set(actions.merged) & set(choice.clips.clip_id)),
         "skipped_rows": actions.skipped,
     }
-    return write_build(name, out, settings, choice, mined.candidates, inputs, told)
+    return write_build(name, out, settings, choice, Queue.of(mined), inputs, told)
 
 
 @dataclass(frozen=True)
@@ -250,7 +256,8 @@ def build_synthetic(out: Path, size: str = "small", seed: int = 0, progress: Pro
     clips = plan(size, seed)
     mined = mine(SYNTHETIC, planned_actions(clips), planned_groups(), Lexicon([]))
     candidates = mined.candidates.assign(lexicon_row="synthetic:" + mined.candidates.published_id, published_id=None)
-    choice = Choice(candidates.assign(status="rendered"), mined.clips(candidates.group_id), {})
+    queue = Queue(candidates, mined.clips(candidates.group_id))
+    choice = Choice(candidates.assign(status="rendered"), queue.clips, {})
     data = _data(choice, strict_split(choice.clips, SYNTHETIC, seed))
     record = {
         **_record(SYNTHETIC, {"size": size, "seed": seed}, data, choice.told, []),
@@ -258,7 +265,7 @@ def build_synthetic(out: Path, size: str = "small", seed: int = 0, progress: Pro
     }
     _refuse_other_build(folder, record)
     render_videos(clips, folder / "videos", renderer(), progress)
-    _write(folder, record, candidates, data)
+    _write(folder, record, queue, data)
     return record
 
 
@@ -267,7 +274,7 @@ def write_build(
     out: Path,
     settings: BuildSettings,
     choice: Choice,
-    candidates: pd.DataFrame,
+    queue: Queue,
     inputs: list[dict],
     told: dict,
 ) -> dict:
@@ -288,7 +295,7 @@ def write_build(
     }
     record = _record(source, asdict(settings), data, {**choice.told, **told, "strict_split": about_split}, inputs)
     _refuse_other_build(out / source, record)
-    _write(out / source, record, candidates, data)
+    _write(out / source, record, queue, data)
     return record
 
 
@@ -360,11 +367,12 @@ def settings_in_words(record: dict) -> str:
     return ", ".join(f"{name} {value}" for name, value in changed.items())
 
 
-def _write(folder: Path, record: dict, candidates: pd.DataFrame, data: Data) -> None:
+def _write(folder: Path, record: dict, queue: Queue, data: Data) -> None:
     with whole_files(folder, seal=RECORD) as scratch:
         GROUPS.write(scratch / "groups.parquet", data.groups)
         CLIPS.write(scratch / "clips.parquet", data.clips)
-        CANDIDATES.write(scratch / "candidates.parquet", candidates)
+        CANDIDATES.write(scratch / "candidates.parquet", queue.candidates)
+        CANDIDATE_CLIPS.write(scratch / "candidate_clips.parquet", queue.clips[CANDIDATE_CLIPS.schema.names])
         write_json(scratch / RECORD, record)
 
 

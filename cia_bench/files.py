@@ -69,19 +69,34 @@ def alone(folder: Path, when_busy: Callable[[], None]) -> Iterator[None]:
     removed it could remove another's. Where nothing can be locked (Windows, some network drives) nobody is kept out.
     """
     with (folder / ".lock").open("a") as file:
-        if fcntl is not None:
-            _lock(file.fileno(), folder, when_busy)
+        _lock(file.fileno(), folder, when_busy)
         yield
 
 
-def _lock(handle: int, folder: Path, when_busy: Callable[[], None]) -> None:
+@contextmanager
+def locked_file(path: Path) -> Iterator[int]:
+    """Open `path`, made if it is not there, to read and to add to its end; wait for others who have it open so.
+
+    Gives the file's descriptor. Raises OSError.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+    try:
+        _lock(handle, path, lambda: None)
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, place: Path, when_busy: Callable[[], None]) -> None:
+    if fcntl is None:
+        return
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         when_busy()
         fcntl.flock(handle, fcntl.LOCK_EX)
     except OSError as error:
-        logger.info("can't lock %s: %s", folder, error)
+        logger.info("can't lock %s: %s", place, error)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pandas as pd
 
-from cia_bench.build import BuildSettings, Choice, write_build
+from cia_bench.build import BuildSettings, Choice, Queue, write_build
 from cia_bench.errors import ConfigError
 from cia_bench.lexicon import published_groups
 from cia_bench.mining import ANY, PublishedName, as_it_is, count_clips, published_name
@@ -54,7 +54,7 @@ def build_published(source: str, folder: Path, out: Path, settings: BuildSetting
         groups.drop(columns="lexicon_row").assign(status="imported"), clips, {"contradictory": contradictory}
     )
     told = {"imported": True, "skipped_rows": [vars(fault) for fault in files.skipped]}
-    return write_build(source, out, settings, choice, candidates, files.inputs(), told)
+    return write_build(source, out, settings, choice, Queue(candidates, clips), files.inputs(), told)
 
 
 def _read_split(files: AnnotationFiles, name: str, module: ModuleType) -> pd.DataFrame:

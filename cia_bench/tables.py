@@ -4,6 +4,7 @@ pyarrow turns a missing key into null and drops an unknown one without a word, s
 here. Writing sorts rows by their key and keeps no metadata, so identical content gives identical bytes.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from cia_bench.errors import EmbeddingError, TableError
 from cia_bench.files import whole_file
 
 SPLITS = ("train", "validation")
+ROW_GROUP = 16_384  # rows that a reader of some rows has to read at least
 COUNTS = ("train_forward", "train_reverse", "validation_forward", "validation_reverse")  # clips by split and label
 
 
@@ -34,6 +36,19 @@ class Table:
         Raises TableError, with all that is wrong in one line, if it is missing or its columns are not the schema's.
         """
         return self.select(read_parquet(path), path)
+
+    def read_where(self, path: Path, column: str, values: Sequence[str]) -> pd.DataFrame:
+        """The rows of a file of this table that have one of `values` in a text column; of a sorted one, quickly.
+
+        Raises TableError as `read` does.
+        """
+        if not path.is_file():
+            raise TableError(f"{path} does not exist")
+        try:
+            table = pq.read_table(path, filters=[(column, "in", list(values))] if values else pc.scalar(False))
+        except Exception as error:  # damaged bytes make pyarrow raise nearly anything
+            raise TableError(f"{path} can't be read as Parquet: {error}") from error
+        return self.select(table, path)
 
     def select(self, table: pa.Table, path: Path) -> pd.DataFrame:
         """The rows of an Arrow table read from `path`; raises TableError as `read` does."""
@@ -117,7 +132,7 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
 
 def _write_parquet(path: Path, table: pa.Table) -> None:
     with whole_file(path) as part:
-        pq.write_table(table, part, compression="zstd")
+        pq.write_table(table, part, compression="zstd", row_group_size=ROW_GROUP)
 
 
 def _required(name: str, kind: pa.DataType) -> pa.Field:
@@ -174,6 +189,11 @@ CLIPS = Table(
             _HAZARDS,
         ]
     ),
+    key=("group_id", "clip_id"),
+)
+CANDIDATE_CLIPS = Table(
+    "candidate clips",
+    pa.schema([field for field in CLIPS.schema if field.name not in ("strict_split", "subject")]),
     key=("group_id", "clip_id"),
 )
 FAILURES = Table(

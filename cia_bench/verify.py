@@ -9,9 +9,15 @@ import pandas as pd
 from cia_bench.build import RECORD, Data, built_sources, read_record
 from cia_bench.errors import BuildError, TableError, printable, some
 from cia_bench.files import stays_inside
-from cia_bench.tables import CANDIDATES, CLIPS, COUNTS, GROUPS, SPLITS, Table
+from cia_bench.tables import CANDIDATE_CLIPS, CANDIDATES, CLIPS, COUNTS, GROUPS, SPLITS, Table
 
-TABLES = {"groups.parquet": GROUPS, "clips.parquet": CLIPS, "candidates.parquet": CANDIDATES}
+TABLES = {
+    "groups.parquet": GROUPS,
+    "clips.parquet": CLIPS,
+    "candidates.parquet": CANDIDATES,
+    "candidate_clips.parquet": CANDIDATE_CLIPS,
+}
+MEMBERS = {"clips.parquet": "groups.parquet", "candidate_clips.parquet": "candidates.parquet"}  # what they belong to
 
 
 def verify(data: Path) -> list[str]:
@@ -31,11 +37,11 @@ def _source_problems(folder: Path) -> Iterator[str]:
             yield str(error)
     for name, frame in frames.items():
         yield from _located(folder / name, frame, TABLES[name].key[-1], _row_problems(frame, TABLES[name], folder.name))
-    if "clips.parquet" in frames:
-        clips = frames["clips.parquet"]
-        yield from _located(folder / "clips.parquet", clips, "clip_id", _clip_problems(clips))
-        if "groups.parquet" in frames:
-            yield from _group_problems(folder, frames["groups.parquet"], clips)
+    for clips, groups in MEMBERS.items():
+        if clips in frames:
+            yield from _located(folder / clips, frames[clips], "clip_id", _clip_problems(frames[clips]))
+            if groups in frames:
+                yield from _group_problems(folder / groups, frames[groups], folder / clips, frames[clips])
     yield from _record_problems(folder, frames)
 
 
@@ -67,21 +73,19 @@ def _clip_problems(clips: pd.DataFrame) -> Iterator[Check]:
         yield f"one clip_id with different {column}", different
 
 
-def _group_problems(folder: Path, groups: pd.DataFrame, clips: pd.DataFrame) -> Iterator[str]:
+def _group_problems(path: Path, groups: pd.DataFrame, clips_path: Path, clips: pd.DataFrame) -> Iterator[str]:
     strangers = ~clips.group_id.isin(groups.group_id)
-    yield from _located(
-        folder / "clips.parquet", clips, "group_id", [("group_id that groups.parquet lacks", strangers)]
-    )
+    yield from _located(clips_path, clips, "group_id", [(f"group_id that {path.name} lacks", strangers)])
     sizes = clips.groupby(["group_id", "split", "label"]).size()
     for group in groups.drop_duplicates("group_id").itertuples():
         for column in COUNTS:
             split, side = column.split("_")
             found = int(sizes.get((group.group_id, split, int(side == "forward")), 0))
-            if found == 0:
-                yield f"{folder / 'clips.parquet'}: group {group.group_id!r} has no {side} clip in {split}"
+            if found == 0 and path.name == "groups.parquet":
+                yield f"{clips_path}: group {group.group_id!r} has no {side} clip in {split}"
             if found != getattr(group, column):
                 said = f"says {column} {getattr(group, column)}, its clips are {found}"
-                yield f"{folder / 'groups.parquet'}: group {group.group_id!r} {said}"
+                yield f"{path}: group {group.group_id!r} {said}"
 
 
 def _record_problems(folder: Path, frames: dict[str, pd.DataFrame]) -> Iterator[str]:

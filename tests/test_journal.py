@@ -11,17 +11,15 @@ from cia_bench.build import BuildSettings, build, read_data
 from cia_bench.errors import ConfigError, JournalError
 from cia_bench.lexicon import published_groups
 from cia_bench.mining import mine
+from cia_bench.review.decisions import Decision, Decisions, decide
 from cia_bench.review.journal import (
     BASES,
     CLIP_DIGEST,
     GROUP_DIGEST,
     SHIPPED,
     VERDICTS,
-    Decision,
-    Decisions,
     Verdict,
     clip_digest,
-    decide,
     group_digest,
     parse_journal,
     read_journal,

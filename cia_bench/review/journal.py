@@ -1,30 +1,32 @@
-"""The journals of verdicts: one line of JSON a verdict, only ever appended to, and what they decide together.
+"""The journals of verdicts: one line of JSON a verdict, only ever appended to.
 
 A line has the fields of `Verdict`. The digest says what the reviewer saw: of a group its source, phrases, noun and
-lexicon row, of a clip its own row. A verdict whose digest no longer fits is stale: it is told and never applied. A
-retract takes back its reviewer's line before on the same group, whatever the digests of both, and neither is told.
+lexicon row, of a clip its own row. What the lines come to, decisions.py says.
 """
 
+import getpass
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 
-import pandas as pd
-
-from cia_bench.errors import JournalError
+from cia_bench.errors import ConfigError, JournalError, WriteError
+from cia_bench.files import locked_file
 
 logger = logging.getLogger(__name__)
 
 DECISIONS = ("accept", "reject", "unsure")
-VERDICTS = (*DECISIONS, "swap", "drop", "final", "retract")
+VERDICTS = (*DECISIONS, "swap", "drop", "final", "comment", "retract")
 BASES = ("text", "video")
 GROUP_DIGEST = ("source", "forward", "reverse", "noun", "lexicon_row")
 CLIP_DIGEST = ("clip_id", "video", "start_s", "stop_s", "verb", "noun", "text")
+CUT_OFF = ".cut-off"  # ends the name of the file of set-aside lines
 SHIPPED = "cia-bench"  # the reviewer of the shipped journals: whoever else decides on a group overrules it
 
 
@@ -33,7 +35,7 @@ class Verdict:
     """What one reviewer said once of a group, or of a clip in it."""
 
     group_id: str
-    verdict: str  # one of VERDICTS; swap turns the labels round, retract takes back the reviewer's line before
+    verdict: str  # one of VERDICTS; swap turns the labels round, retract takes back the reviewer's line before on it
     reviewer: str
     time: str  # ISO 8601
     basis: str  # text, or video if clips were looked at
@@ -55,6 +57,13 @@ class Verdict:
             raise JournalError(f"decision is {self.decision!r}; a final says accept or reject, no other verdict does")
         if (self.verdict == "drop") != (self.clip_id is not None):
             raise JournalError(f"clip_id is {self.clip_id!r}; a drop names the clip it leaves out, nothing else does")
+        if self.verdict == "comment" and not self.reason:
+            raise JournalError("reason is empty; it holds what a comment says")
+
+    def line(self) -> bytes:
+        """The verdict as a line of a journal, without the fields that it leaves empty."""
+        fields = {name: value for name, value in asdict(self).items() if name in REQUIRED or value}
+        return json.dumps(fields, ensure_ascii=False).encode() + b"\n"
 
 
 REQUIRED = ("group_id", "verdict", "reviewer", "time", "basis", "digest")
@@ -76,36 +85,145 @@ def _digest(values: list) -> str:
     return hashlib.sha256(json.dumps(values, ensure_ascii=False).encode()).hexdigest()[:16]
 
 
-def read_journal(path: Path) -> list[Verdict]:
+def journal_path(data: Path, source: str, verdicts: Path | None = None) -> Path:
+    """The journal of a user's own verdicts on a source: `verdicts`, else DATA/verdicts/<source>.jsonl."""
+    return verdicts or data / "verdicts" / f"{source}.jsonl"
+
+
+def reviewer_name(given: str | None = None) -> str:
+    """Who decides: `given`, else the name of who is logged in.
+
+    Raises ConfigError for the name of the shipped journals, an empty one, or if nobody's name is known.
+    """
+    try:
+        name = getpass.getuser() if given is None else given
+    except (OSError, KeyError) as error:
+        raise ConfigError("this system does not tell who you are; give --reviewer NAME") from error
+    if name == SHIPPED or not name.strip() or not name.isprintable():
+        raise ConfigError(f"reviewer is {name!r}; give --reviewer NAME, a printable one other than {SHIPPED}")
+    return name
+
+
+def read_journal(path: Path, source: str | None = None, skip_bad_rows: bool = False) -> list[Verdict]:
     """Read a journal, its lines in order. A last line that was cut off while it was written is left out with a warning.
 
-    A last line that lacks only its end of line is read.
+    A last line that lacks only its end of line is read. With `skip_bad_rows` other broken lines are left out likewise.
 
-    Raises JournalError that names the line if one is no verdict.
+    Raises JournalError that names the line if one is no verdict, or not on a group of `source`.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise JournalError(f"{path} can't be read: {error.strerror}") from error
-    return parse_journal(content, str(path))
+    return parse_journal(content, str(path), source, skip_bad_rows)
 
 
-def parse_journal(content: bytes, name: str) -> list[Verdict]:
+def parse_journal(content: bytes, name: str, source: str | None = None, skip_bad_rows: bool = False) -> list[Verdict]:
     """The verdicts in a journal's bytes, as read_journal does; `name` is for messages."""
     *lines, rest = content.split(b"\n")
-    if rest:
-        try:
-            json.loads(rest)
-            lines.append(rest)
-        except (ValueError, RecursionError):
-            logger.warning("%s: the last line is cut off and was left out", name)
+    if _is_whole(rest):
+        lines.append(rest)
+    elif rest:
+        logger.warning("%s: the last line is cut off and was left out", name)
     verdicts = []
     for number, line in enumerate(lines, start=1):
         try:
             verdicts.append(_parse_line(line))
         except (ValueError, RecursionError, JournalError) as error:
-            raise JournalError(f"{name} line {number} is no verdict: {error}") from error
+            told = f"{name} line {number} is no verdict: {error}"
+            if not skip_bad_rows:
+                raise JournalError(f"{told}; mend it, or leave it out with --skip-bad-rows") from error
+            logger.warning("%s; it was left out", told)
+            continue
+        if source is not None and not verdicts[-1].group_id.startswith(f"{source}/"):
+            raise JournalError(f"{name} line {number} is on {verdicts[-1].group_id}, which is no group of {source}")
     return verdicts
+
+
+def _is_whole(line: bytes) -> bool:
+    """Whether a line without its end is all of it."""
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def append(path: Path, verdicts: Sequence[Verdict]) -> None:
+    """Add verdicts to a journal: when this returns they are on the disk, all of them, after those of other processes.
+
+    A last line that was cut off is set aside first (see mend). Raises WriteError if they can't be written; then the
+    journal is as it was.
+    """
+    with _opened(path) as handle:
+        _mend(handle, path)
+        end = os.fstat(handle).st_size
+        try:
+            _write(handle, b"".join(verdict.line() for verdict in verdicts))
+        except OSError:
+            os.ftruncate(handle, end)
+            raise
+
+
+def mend(path: Path) -> bool:
+    """Set a last line aside, into <path>.cut-off, that was cut off while it was written; whether there was one.
+
+    Raises WriteError if it can't be written.
+    """
+    if not path.exists():
+        return False
+    with _opened(path) as handle:
+        return _mend(handle, path)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """A journal open for adding, which no other process has open so meanwhile; new folders and files reach the disk."""
+    try:
+        is_new = not path.exists()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with locked_file(path) as handle:
+            yield handle
+        if is_new:
+            _sync_folder(path.parent)
+    except OSError as error:
+        raise WriteError(f"can't write to {path}: {error.strerror or error}") from error
+
+
+def _mend(handle: int, path: Path) -> bool:
+    """Make the journal end with a whole line; whether one that was cut off had to be set aside."""
+    content = path.read_bytes()
+    rest = content.rpartition(b"\n")[2]
+    if not rest:
+        return False
+    if _is_whole(rest):
+        _write(handle, b"\n")
+        return False
+    with path.with_name(path.name + CUT_OFF).open("ab") as aside:
+        aside.write(rest + b"\n")
+        aside.flush()
+        os.fsync(aside.fileno())
+    os.ftruncate(handle, len(content) - len(rest))
+    logger.warning("%s: the last line was cut off; it was set aside into %s%s", path, path.name, CUT_OFF)
+    return True
+
+
+def _write(handle: int, content: bytes) -> None:
+    while content:
+        content = content[os.write(handle, content) :]
+    os.fsync(handle)
+
+
+def _sync_folder(folder: Path) -> None:
+    """So that a new file's name survives a power cut too; where a folder can't be synced, never mind."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError:
+        return
 
 
 def _parse_line(line: bytes) -> Verdict:
@@ -134,96 +252,3 @@ def read_shipped(source: str) -> tuple[list[Verdict], str | None]:
         return [], None
     content = journal.read_bytes()
     return parse_journal(content, f"annotations/{source}.jsonl"), hashlib.sha256(content).hexdigest()
-
-
-@dataclass
-class Decision:
-    """What all verdicts on one group come to."""
-
-    status: str  # accept, reject, unsure, conflict, or none
-    basis: str = "text"  # video if who decided looked at clips
-    swap: bool = False
-    dropped: list[str] = field(default_factory=list)  # clip ids
-
-
-@dataclass(frozen=True)
-class Decisions:
-    """What the journals decide for candidates, and what of them could not be applied."""
-
-    groups: dict[str, Decision]  # by group_id, of all candidates
-    stale: list[Verdict]  # the digest no longer fits
-    unknown: list[Verdict]  # of a group, or a clip in it, that is no candidate here
-
-
-def decide(
-    candidates: pd.DataFrame, clips: pd.DataFrame, shipped: Iterable[Verdict], own: Iterable[Verdict]
-) -> Decisions:
-    """Settle each candidate by the last word of each reviewer.
-
-    `clips` needs the rows of dropped clips only (see dropped_clips). Reviewers whose last words differ are in conflict,
-    unless a final settles it. Of a group on which somebody else has decided, shipped verdicts do not count.
-    """
-    digests = {row.group_id: group_digest(row) for row in candidates.itertuples()}
-    of_clips = {(row.group_id, row.clip_id): clip_digest(row) for row in clips.itertuples()}
-    valid: dict[str, list[Verdict]] = {}
-    stale, unknown = [], []
-    for verdict in _standing([*shipped, *own]):
-        known = of_clips if verdict.clip_id is not None else digests
-        key = (verdict.group_id, verdict.clip_id) if verdict.clip_id is not None else verdict.group_id
-        if key not in known:
-            unknown.append(verdict)
-        elif known[key] != verdict.digest:
-            stale.append(verdict)
-        else:
-            valid.setdefault(verdict.group_id, []).append(verdict)
-    return Decisions({group_id: _settle(valid.get(group_id, [])) for group_id in digests}, stale, unknown)
-
-
-def dropped_clips(verdicts: Iterable[Verdict]) -> set[tuple[str, str]]:
-    """The group and clip of each drop."""
-    return {(verdict.group_id, verdict.clip_id) for verdict in verdicts if verdict.clip_id is not None}
-
-
-def _standing(lines: Sequence[Verdict]) -> list[Verdict]:
-    """The lines, in order, without those that their reviewer took back and without the retracts."""
-    places: dict[tuple[str, str], list[int]] = {}
-    for place, line in enumerate(lines):
-        standing = places.setdefault((line.group_id, line.reviewer), [])
-        if line.verdict != "retract":
-            standing.append(place)
-        elif standing:
-            standing.pop()
-    return [lines[place] for place in sorted(place for standing in places.values() for place in standing)]
-
-
-def _settle(lines: Sequence[Verdict]) -> Decision:
-    """What the standing lines on one group come to."""
-    if any(line.reviewer != SHIPPED and line.verdict in (*DECISIONS, "final") for line in lines):
-        lines = [line for line in lines if line.reviewer != SHIPPED]
-    words = {line.reviewer: line for line in lines if line.verdict in DECISIONS}  # the last of each
-    dropped = sorted({line.clip_id for line in lines if line.verdict == "drop"})
-    final = next((line for line in reversed(lines) if line.verdict == "final"), None)
-    if final:
-        return Decision(final.decision, final.basis, _is_swapped(lines, final.reviewer), dropped)
-    statuses = {word.verdict for word in words.values()}
-    swaps = _swaps(lines, words)
-    basis = "video" if any(word.basis == "video" for word in words.values()) else "text"
-    if len(statuses) > 1 or len(swaps) > 1:
-        return Decision("conflict", basis, dropped=dropped)
-    return Decision(statuses.pop() if statuses else "none", basis, True in swaps, dropped)
-
-
-def _swaps(lines: Sequence[Verdict], decided: Iterable[str]) -> set[bool]:
-    """Whether the labels are turned round by those who decided or swapped: both if they differ.
-
-    Somebody's swap of a group on which only the shipped journal decides is no conflict with it.
-    """
-    swaps = {line.reviewer: _is_swapped(lines, line.reviewer) for line in lines}
-    swaps = {reviewer: is_swapped for reviewer, is_swapped in swaps.items() if is_swapped or reviewer in decided}
-    if len(swaps) > 1:
-        swaps.pop(SHIPPED, None)
-    return set(swaps.values())
-
-
-def _is_swapped(lines: Sequence[Verdict], reviewer: str) -> bool:
-    return sum(line.reviewer == reviewer and line.verdict == "swap" for line in lines) % 2 == 1
