@@ -1,17 +1,20 @@
+import errno
 import json
+import os
 import re
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import SAMPLE
+from said import DROPPABLE, GROUPS, NOON, say
 
 from cia_bench.build import BuildSettings, build, read_data
-from cia_bench.errors import ConfigError, JournalError
+from cia_bench.errors import ConfigError, JournalError, WriteError
 from cia_bench.lexicon import published_groups
 from cia_bench.mining import mine
-from cia_bench.review.decisions import Decision, Decisions, decide
+from cia_bench.review.decisions import decide
 from cia_bench.review.journal import (
     BASES,
     CLIP_DIGEST,
@@ -19,225 +22,19 @@ from cia_bench.review.journal import (
     SHIPPED,
     VERDICTS,
     Verdict,
+    append,
     clip_digest,
     group_digest,
+    journal_path,
+    mend,
     parse_journal,
     read_journal,
     read_shipped,
+    reviewer_name,
 )
 from cia_bench.sources import read_actions
 from cia_bench.tables import CANDIDATES, CLIPS
 from cia_bench.verify import verify
-
-NOON = "2026-01-01T12:00:00Z"
-GROUPS = pd.DataFrame(
-    {
-        "group_id": ["g", "h"],
-        "source": "epic",
-        "forward": ["open", "take"],
-        "reverse": ["close", "put"],
-        "noun": ["fridge", "cup"],
-        "lexicon_row": ["pairs.csv:open/close", "pairs.csv:take/put"],
-    }
-)
-DROPPABLE = pd.DataFrame(
-    {
-        "group_id": ["g", "g", "h"],
-        "clip_id": ["c1", "c2", "c1"],
-        "video": "v.mp4",
-        "start_s": [0.5, np.nan, 0.5],
-        "stop_s": [1.5, np.nan, 1.5],
-        "verb": "open",
-        "noun": "fridge",
-        "text": "open fridge",
-    }
-)
-
-
-def say(verdict: str, reviewer: str = "ann", group: str = "g", **more) -> Verdict:
-    """A verdict on what stands in GROUPS and DROPPABLE now."""
-    digest = group_digest(GROUPS.set_index("group_id", drop=False).loc[group])
-    if more.get("clip_id"):
-        clips = DROPPABLE[(DROPPABLE.group_id == group) & (DROPPABLE.clip_id == more["clip_id"])]
-        digest = clip_digest(clips.iloc[0]) if len(clips) else "of a clip that is not there"
-    return Verdict(
-        **{"group_id": group, "reviewer": reviewer, "time": NOON, "basis": "text", "digest": digest, **more},
-        verdict=verdict,
-    )
-
-
-def decided(*own: Verdict, shipped: tuple[Verdict, ...] = ()) -> Decisions:
-    return decide(GROUPS, DROPPABLE, shipped, own)
-
-
-def on_g(*own: Verdict, shipped: tuple[Verdict, ...] = ()) -> Decision:
-    return decided(*own, shipped=shipped).groups["g"]
-
-
-def status(*own: Verdict, shipped: tuple[Verdict, ...] = ()) -> str:
-    return on_g(*own, shipped=shipped).status
-
-
-def test_without_verdicts_nothing_is_decided():
-    assert decided() == Decisions({"g": Decision("none"), "h": Decision("none")}, [], [])
-
-
-@pytest.mark.parametrize("verdict", ["accept", "reject", "unsure"])
-def test_one_reviewer_decides_and_only_of_that_group(verdict):
-    assert decided(say(verdict)).groups == {"g": Decision(verdict), "h": Decision("none")}
-
-
-def test_a_reviewers_last_word_counts():
-    assert status(say("accept"), say("reject"), say("unsure")) == "unsure"
-    assert status(say("accept"), say("reject", group="h")) == "accept"
-
-
-@pytest.mark.parametrize("one", ["accept", "reject", "unsure"])
-@pytest.mark.parametrize("other", ["accept", "reject", "unsure"])
-def test_reviewers_whose_last_words_differ_are_in_conflict(one, other):
-    assert status(say(one), say(other, "ben")) == (one if one == other else "conflict")
-    assert status(say(other), say(one), say("reject", "ben"), say(other, "ben")) == (
-        one if one == other else "conflict"
-    )
-
-
-def test_a_conflict_ends_when_one_gives_way():
-    assert status(say("accept"), say("reject", "ben"), say("accept", "ben")) == "accept"
-
-
-def test_a_decision_is_on_video_if_one_who_decided_looked_at_clips():
-    assert on_g(say("accept")).basis == "text"
-    assert on_g(say("accept"), say("accept", "ben", basis="video")).basis == "video"
-    assert on_g(say("accept", basis="video"), say("accept")).basis == "text", "only the last word counts"
-    assert on_g(say("accept"), say("swap", basis="video")).basis == "text"
-
-
-@pytest.mark.parametrize("decision", ["accept", "reject"])
-def test_a_final_settles_whatever_the_others_say(decision):
-    final = say("final", "eva", decision=decision, basis="video")
-    assert on_g(say("accept"), say("reject", "ben"), final) == Decision(decision, "video")
-    assert status(final, say("accept"), say("unsure", "ben")) == decision
-    assert status(final, say("unsure", "eva")) == decision
-    assert status(final) == decision
-
-
-def test_the_last_final_counts_and_a_retracted_one_does_not():
-    accept, reject = say("final", "eva", decision="accept"), say("final", "ben", decision="reject")
-    assert status(accept, reject) == "reject"
-    assert status(reject, accept) == "accept"
-    assert status(accept, reject, say("retract", "ben")) == "accept"
-    assert status(say("accept"), say("reject", "ben"), accept, say("retract", "eva")) == "conflict"
-    assert status(accept, reject, accept, say("retract", "eva")) == "reject", "two equal lines are two lines"
-
-
-def test_a_retract_takes_back_one_line_after_another():
-    said = [say("accept"), say("reject"), say("unsure")]
-    retract = say("retract")
-    assert status(*said, retract) == "reject"
-    assert status(*said, retract, retract) == "accept"
-    assert status(*said, retract, retract, retract) == "none"
-    assert status(*said, retract, retract, retract, retract) == "none"
-    assert status(*said, retract, say("accept"), retract) == "reject"
-
-
-def test_a_retract_is_only_of_its_reviewer_and_group():
-    assert status(say("accept"), say("retract", "ben")) == "accept"
-    assert status(say("accept"), say("retract", group="h")) == "accept"
-    assert status(say("accept"), say("reject", "ben"), say("retract")) == "reject"
-    assert status(say("accept"), say("reject", group="h"), say("retract")) == "none"
-
-
-def test_swapping_turns_the_labels_and_swapping_twice_does_not():
-    assert on_g(say("accept"), say("swap")).swap
-    assert on_g(say("swap"), say("accept")).swap
-    assert not on_g(say("swap"), say("accept"), say("swap")).swap
-    assert on_g(say("swap"), say("swap"), say("swap"), say("accept")).swap
-    assert not on_g(say("accept"), say("swap"), say("retract")).swap
-    assert status(say("swap")) == "none"
-
-
-def test_reviewers_who_swap_differently_are_in_conflict():
-    assert status(say("accept"), say("swap"), say("accept", "ben")) == "conflict"
-    assert status(say("accept"), say("swap", "ben")) == "conflict"
-    assert on_g(say("accept"), say("swap"), say("swap", "ben"), say("accept", "ben")) == Decision("accept", swap=True)
-    assert on_g(say("accept"), say("swap", "ben"), say("swap", "ben")) == Decision("accept")
-
-
-def test_a_final_has_the_swap_of_who_gives_it():
-    others = [say("accept"), say("swap"), say("accept", "ben")]
-    assert not on_g(*others, say("final", "eva", decision="accept")).swap
-    assert on_g(*others, say("final", decision="accept")).swap
-    assert on_g(*others, say("swap", "eva"), say("final", "eva", decision="accept")).swap
-
-
-def test_clips_that_anybody_drops_are_left_out_until_the_drop_is_retracted():
-    first, second = say("drop", clip_id="c2"), say("drop", "ben", clip_id="c1")
-    assert on_g(say("accept"), first, second, first) == Decision("accept", dropped=["c1", "c2"])
-    assert on_g(say("accept"), first, say("retract")) == Decision("accept")
-    assert on_g(say("accept"), first, say("retract", "ben")).dropped == ["c2"]
-    assert on_g(first, say("final", "eva", decision="accept")).dropped == ["c2"]
-    assert decided(say("drop", group="h", clip_id="c1")).groups["g"].dropped == []
-
-
-ACCEPTED = (say("accept", SHIPPED),)
-
-
-@pytest.mark.parametrize("verdict", ["accept", "reject", "unsure"])
-def test_a_shipped_verdict_decides_unless_anybody_else_does(verdict):
-    shipped = (say(verdict, SHIPPED),)
-    assert status(shipped=shipped) == verdict
-    for own in ("accept", "reject", "unsure"):
-        assert status(say(own), shipped=shipped) == own
-        assert status(say(own), say("retract"), shipped=shipped) == verdict
-        assert status(say(own, group="h"), shipped=shipped) == verdict
-    assert status(say("final", decision="reject"), shipped=shipped) == "reject"
-    assert status(say("accept"), say("reject", "ben"), shipped=shipped) == "conflict"
-
-
-def test_a_swap_or_a_drop_alone_adds_to_a_shipped_verdict():
-    assert on_g(say("swap"), shipped=ACCEPTED) == Decision("accept", swap=True)
-    assert on_g(say("swap"), say("swap"), shipped=ACCEPTED) == Decision("accept")
-    assert on_g(say("drop", clip_id="c1"), shipped=ACCEPTED) == Decision("accept", dropped=["c1"])
-    assert status(say("swap"), say("accept", "ben"), shipped=ACCEPTED) == "conflict"
-
-
-def test_of_a_group_that_somebody_decided_on_no_shipped_verdict_counts():
-    shipped = (*ACCEPTED, say("swap", SHIPPED), say("drop", SHIPPED, clip_id="c1"))
-    assert on_g(shipped=shipped) == Decision("accept", swap=True, dropped=["c1"])
-    assert on_g(say("accept"), shipped=shipped) == Decision("accept")
-    assert on_g(say("drop", clip_id="c2"), shipped=shipped) == Decision("accept", swap=True, dropped=["c1", "c2"])
-    final = say("final", SHIPPED, decision="accept")
-    assert status(say("reject"), shipped=(final,)) == "reject"
-
-
-def test_a_verdict_on_what_has_changed_since_is_told_and_not_applied():
-    old, old_drop = say("accept", digest="old"), replace(say("drop", clip_id="c1"), digest="old")
-    found = decided(old, old_drop, say("accept", group="h"))
-    assert found.stale == [old, old_drop] and found.unknown == []
-    assert found.groups == {"g": Decision("none"), "h": Decision("accept")}
-    assert status(say("accept"), say("reject", "ben", digest="old")) == "accept"
-    assert status(say("reject", digest="old"), shipped=ACCEPTED) == "accept"
-
-
-def test_a_verdict_on_what_is_no_candidate_is_told_and_not_applied():
-    stranger = replace(say("accept"), group_id="epic/cut-glue/bread")
-    lost = say("drop", clip_id="c9")
-    elsewhere = say("drop", group="h", clip_id="c2")  # c2 is a clip of g
-    found = decided(stranger, lost, elsewhere, say("accept"))
-    assert found.unknown == [stranger, lost, elsewhere] and found.stale == []
-    assert found.groups == {"g": Decision("accept"), "h": Decision("none")}
-
-
-def test_a_retracted_drop_of_a_clip_that_is_gone_takes_nothing_else_along():
-    for clip_id, digest in (("c9", "any"), ("c1", "old")):
-        drop = replace(say("drop", clip_id="c1"), clip_id=clip_id, digest=digest)
-        found = decided(say("accept"), drop, say("retract"))
-        assert found == Decisions({"g": Decision("accept"), "h": Decision("none")}, [], [])
-
-
-def test_a_drop_that_was_taken_back_stays_so_when_its_group_changes():
-    drop, retract = say("drop", clip_id="c1"), say("retract", digest="of the group as it was")
-    assert on_g(drop, retract, say("accept")) == Decision("accept")
 
 
 @pytest.mark.parametrize("column", GROUP_DIGEST)
@@ -286,6 +83,110 @@ def test_every_kind_of_verdict_is_read_as_it_was_written(verdict, basis, tmp_pat
     path = tmp_path / "epic.jsonl"
     path.write_bytes(json.dumps(asdict(said)).encode() + b"\n" + line())
     assert read_journal(path) == [said, Verdict("g", "accept", "ann", NOON, "text", "d")]
+    append(path, [said])
+    assert read_journal(path)[2:] == [said]
+
+
+@pytest.fixture
+def journal(tmp_path):
+    """A journal of two lines."""
+    path = tmp_path / "verdicts" / "epic.jsonl"
+    path.parent.mkdir()
+    path.write_bytes(line() + line(verdict="reject"))
+    return path
+
+
+def test_what_is_appended_comes_after_what_is_there_as_lines_without_empty_fields(journal):
+    append(journal, [say("accept"), say("drop", clip_id="c1", reason="dark")])
+    *before, one, other = journal.read_bytes().splitlines(keepends=True)
+    assert b"".join(before) == line() + line(verdict="reject")
+    assert json.loads(one) == {name: value for name, value in asdict(say("accept")).items() if value}
+    assert json.loads(other)["clip_id"] == "c1" and json.loads(other)["reason"] == "dark"
+    append(journal, [])
+    assert len(journal.read_bytes().splitlines()) == 4
+
+
+def test_a_journal_and_its_folder_are_made_with_their_first_line(tmp_path):
+    path = tmp_path / "data" / "verdicts" / "epic.jsonl"
+    append(path, [say("accept")])
+    assert read_journal(path) == [say("accept")] and os.listdir(path.parent) == ["epic.jsonl"]
+
+
+def test_a_cut_off_last_line_is_set_aside_before_more_is_appended(journal, caplog):
+    whole = journal.read_bytes()
+    journal.write_bytes(whole + b'{"group_id": "g", "ver')
+    append(journal, [say("unsure")])
+    assert journal.read_bytes() == whole + say("unsure").line()
+    assert journal.with_name("epic.jsonl.cut-off").read_bytes() == b'{"group_id": "g", "ver\n'
+    assert caplog.messages == [f"{journal}: the last line was cut off; it was set aside into epic.jsonl.cut-off"]
+    journal.write_bytes(whole + b"{")
+    assert mend(journal) and not mend(journal)
+    assert journal.read_bytes() == whole
+    assert journal.with_name("epic.jsonl.cut-off").read_bytes() == b'{"group_id": "g", "ver\n{\n'
+
+
+def test_a_last_line_that_lacks_its_end_gets_it_before_more_is_appended(journal):
+    whole = journal.read_bytes()
+    journal.write_bytes(whole.rstrip(b"\n"))
+    append(journal, [say("unsure")])
+    assert journal.read_bytes() == whole + say("unsure").line()
+    assert not mend(journal) and not mend(journal.with_name("none.jsonl"))
+
+
+@pytest.mark.parametrize("breaks", ["write", "fsync"])
+def test_what_cannot_be_written_whole_leaves_the_journal_as_it_was(breaks, journal, monkeypatch):
+    whole, real = journal.read_bytes(), os.write
+
+    def full(handle, content=b""):
+        if breaks == "write" and len(content) < 40:
+            real(handle, content[:10])
+        elif breaks == "write":
+            return real(handle, content[:-20])  # a disk takes what it has room for
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, breaks, full)
+    with pytest.raises(WriteError, match=f"can't write to {journal}: No space left on device"):
+        append(journal, [say("unsure")])
+    monkeypatch.undo()
+    assert journal.read_bytes() == whole
+
+
+def test_a_journal_that_cannot_be_opened_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    for path, reason in ((tmp_path / "file" / "epic.jsonl", "File exists"), (tmp_path / "folder", "Is a directory")):
+        with pytest.raises(WriteError, match=f"can't write to {path}: {reason}"):
+            append(path, [say("accept")])
+
+
+def test_a_broken_line_is_left_out_only_when_told_so(journal, caplog):
+    journal.write_bytes(line() + b"accept g\n" + line(verdict="reject"))
+    with pytest.raises(JournalError, match=f"{journal} line 2 is no verdict: .* with --skip-bad-rows$"):
+        read_journal(journal)
+    read = read_journal(journal, skip_bad_rows=True)
+    assert [verdict.verdict for verdict in read] == ["accept", "reject"]
+    assert len(caplog.messages) == 1 and f"{journal} line 2 is no verdict" in caplog.messages[0]
+
+
+def test_a_journal_of_another_source_is_refused_by_its_line(journal):
+    journal.write_bytes(line(group_id="epic/open-close/door") + line(group_id="ssv2/open-close/door"))
+    assert len(read_journal(journal)) == 2
+    for skip in (False, True):
+        with pytest.raises(JournalError, match=f"{journal} line 2 is on ssv2/open-close/door, .* no group of epic"):
+            read_journal(journal, "epic", skip)
+
+
+def test_a_reviewers_name_is_the_one_who_is_logged_in_but_never_ours(monkeypatch):
+    monkeypatch.setenv("LOGNAME", "ann")
+    assert reviewer_name() == "ann" and reviewer_name("Ännchen B.") == "Ännchen B."
+    for name in (SHIPPED, "", " ", "a\nb"):
+        with pytest.raises(ConfigError, match="give --reviewer NAME"):
+            reviewer_name(name)
+
+
+def test_a_journal_is_in_the_data_folder_unless_another_is_named(tmp_path):
+    assert journal_path(tmp_path, "epic") == tmp_path / "verdicts" / "epic.jsonl"
+    assert journal_path(tmp_path, "epic", tmp_path / "mine") == tmp_path / "mine"
 
 
 def test_an_empty_journal_holds_no_verdict(tmp_path):
@@ -327,6 +228,7 @@ BROKEN = {
     "a list for a reason": (line(reason=["a"]), "reason is .'a'., not text"),
     "an unknown verdict": (line(verdict="maybe"), "verdict is 'maybe'; choose from accept, reject, unsure, swap"),
     "a time that is none": (line(time="never"), "time is 'never'; write it like 2026-11-25T09:30:00Z"),
+    "an empty comment": (line(verdict="comment"), "reason is empty; it holds what a comment says"),
     "an unknown basis": (line(basis="sound"), "basis is 'sound'; choose from text, video"),
     "a final without a decision": (line(verdict="final"), "decision is None; a final says accept or reject"),
     "a final that is unsure": (line(verdict="final", decision="unsure"), "decision is 'unsure'; a final says"),

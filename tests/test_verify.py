@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cia_bench.errors import BuildError
-from cia_bench.tables import CLIPS, GROUPS
+from cia_bench.tables import CANDIDATE_CLIPS, CLIPS, GROUPS
 from cia_bench.verify import verify
 
 
@@ -70,6 +70,21 @@ def test_one_clip_id_that_means_two_things_is_found(column, data):
 
     change_clips(data, change)
     assert any(f"one clip_id with different {column}: " in line for line in verify(data))
+
+
+def test_the_clips_of_candidates_are_checked_too(data):
+    path = data / "epic" / "candidate_clips.parquet"
+    clips = CANDIDATE_CLIPS.read(path)
+    label = clips.label.where(clips.index > 0, 2).astype(np.int8)
+    for change, problem in (
+        (clips[1:], "candidates.parquet: group 'epic/open*-close*/door' says"),
+        (clips.assign(label=label), "candidate_clips.parquet: label is not 0 or 1: 'P0"),
+        (clips.assign(group_id="x"), "candidate_clips.parquet: group_id that candidates.parquet lacks: 'x'"),
+    ):
+        change.to_parquet(path, index=False)
+        assert any(problem in line for line in verify(data)), verify(data)
+    path.unlink()
+    assert verify(data) == [f"{path} does not exist"]
 
 
 def test_everything_wrong_is_said_at_once(data):

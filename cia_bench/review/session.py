@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from cia_bench.build import built_sources
-from cia_bench.errors import BuildError, ConfigError, WriteError, some
+from cia_bench.errors import BuildError, ConfigError, JournalError, WriteError, some
 from cia_bench.files import folder_name, read_json, whole_file, write_json
 from cia_bench.review.decisions import Standing, Word, settle, word_of
 from cia_bench.review.journal import (
@@ -102,7 +102,6 @@ class Session:
         self.notes = [f"{path}: a cut-off last line was set aside" for path in self.journals.values() if mend(path)]
         self.pending: list[Verdict] = []  # said, but not on the disk
         self.problem: str | None = None  # why they are not
-        self._sizes: dict[str, int] = {}
         self._read_journals()
         self.items = self._items()
         self._by_id = {item.group_id: item for item in self.items}
@@ -228,16 +227,19 @@ class Session:
     def undo(self) -> Verdict | None:
         """Take back this reviewer's last standing line and go to its candidate; what was taken back, None if nothing.
 
-        What is pending is taken back first, and leaves no trace.
+        What is pending is taken back first, and leaves no trace. If the retract can't be written, `problem` says why and
+        nothing is taken back.
         """
         if self.pending:
             taken = self.pending.pop()
-            self._reread()
+            self._standing.add(_retract(taken))
+            self.problem = self.problem if self.pending else None
         else:
             self._refresh()
             taken = self._standing.last_of(self.reviewer)
-            if taken is None or not self._write(replace(taken, verdict="retract", **_BARE, time=_now())):
+            if taken is None or not self._put(_retract(taken)):
                 return None
+            self._standing.add(_retract(taken))
         if taken.verdict in ("accept", "reject", "unsure", "final"):
             self._now = max(0, self._now - 1)
         self._go_to(taken.group_id)
@@ -246,15 +248,9 @@ class Session:
     def flush(self) -> bool:
         """Try again to write what is pending; whether all is on the disk."""
         while self.pending:
-            line = self.pending[0]
-            try:
-                append(self._journal_of(line), [line])
-            except WriteError as error:
-                self.problem = str(error)
+            if not self._put(self.pending[0]):
                 return False
-            self._note_size(line)
             self.pending.pop(0)
-        self.problem = None
         return True
 
     def close(self) -> None:
@@ -287,11 +283,17 @@ class Session:
         self._standing.add(line)
         return self.flush()
 
-    def _journal_of(self, line: Verdict) -> Path:
-        return self.journals[line.group_id.partition("/")[0]]
-
-    def _note_size(self, line: Verdict) -> None:
-        self._sizes[line.group_id.partition("/")[0]] += len(line.line())
+    def _put(self, line: Verdict) -> bool:
+        """Append a line to its journal; whether it is on the disk."""
+        source = line.group_id.partition("/")[0]
+        try:
+            append(self.journals[source], [line])
+        except WriteError as error:
+            self.problem = str(error)
+            return False
+        self._sizes[source] += len(line.line())
+        self.problem = None
+        return True
 
     def _refresh(self) -> None:
         """Read the journals again if somebody else has written to them."""
@@ -299,14 +301,18 @@ class Session:
             self._reread()
 
     def _reread(self) -> None:
-        self._read_journals()
+        """Read the journals again; if one can't be read now, what was read before stays, and a note says why."""
+        try:
+            self._read_journals()
+        except JournalError as error:
+            self.notes.append(str(error))
+            return
         for line in self.pending:
             self._standing.add(line)
 
     def _read_journals(self) -> None:
-        lines = []
+        lines, self._sizes = [], {source: _size(path) for source, path in self.journals.items()}
         for source, path in self.journals.items():
-            self._sizes[source] = _size(path)
             lines += read_shipped(source)[0]
             lines += read_journal(path, source, self.skip_bad_rows) if path.exists() else []
         self._standing = Standing(lines)
@@ -316,7 +322,7 @@ class Session:
         rows = [row for frame in frames for row in frame.itertuples()]
         items = {row.group_id: _item(row) for row in rows}
         self._digests = {group_id: item.digest for group_id, item in items.items()}
-        wanted = {row.group_id for row in rows if row.ready} if self.listed is None else self.listed.keys()
+        wanted = {row.group_id for row in rows if _is_reviewable(row)} if self.listed is None else self.listed.keys()
         items = sorted((item for item in items.values() if item.group_id in wanted), key=self._rank)
         return [item for item in items if self.status(item) == "conflict"] if self.settles else items
 
@@ -394,9 +400,6 @@ class Session:
         return place["group_id"] if place["order"] == self.order else None
 
 
-_BARE = {"reason": "", "clip_id": None, "decision": None}  # of a retract
-
-
 def _sources(data: Path, asked: Sequence[str], verdicts: Path | None) -> list[str]:
     built = built_sources(data)
     unknown = [source for source in asked if source not in built]
@@ -415,6 +418,11 @@ def _clips_path(data: Path, source: str) -> Path:
     return path
 
 
+def _is_reviewable(row) -> bool:
+    """Whether a candidate is ready for review, and has clips of both labels to look at."""
+    return bool(row.ready and row.train_forward + row.validation_forward and row.train_reverse + row.validation_reverse)
+
+
 def _item(row) -> Item:
     return Item(
         row.group_id,
@@ -429,6 +437,10 @@ def _item(row) -> Item:
         {name: int(getattr(row, name)) for name in COUNTS},
         group_digest(row),
     )
+
+
+def _retract(line: Verdict) -> Verdict:
+    return replace(line, verdict="retract", time=_now(), reason="", clip_id=None, decision=None)
 
 
 def _size(path: Path) -> int:

@@ -172,7 +172,9 @@ def test_a_damaged_result_is_ranked_or_refused(tmp_path):
                 refused(lambda form=form: export(rank(read_results([folder])), form))
 
 
-@pytest.mark.parametrize("name", ["groups.parquet", "clips.parquet", "candidates.parquet", "build.json"])
+@pytest.mark.parametrize(
+    "name", ["groups.parquet", "clips.parquet", "candidates.parquet", "candidate_clips.parquet", "build.json"]
+)
 def test_a_damaged_build_is_told_or_reads_the_same(name, tmp_path):
     build("epic", SAMPLE, tmp_path / "data")
     path = tmp_path / "data" / "epic" / name
