@@ -227,8 +227,8 @@ class Session:
     def undo(self) -> Verdict | None:
         """Take back this reviewer's last standing line and go to its candidate; what was taken back, None if nothing.
 
-        What is pending is taken back first, and leaves no trace. If the retract can't be written, `problem` says why and
-        nothing is taken back.
+        What is pending is taken back first, and leaves no trace. If the retract can't be written, nothing is taken back
+        and `problem` says why.
         """
         if self.pending:
             taken = self.pending.pop()

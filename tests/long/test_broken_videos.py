@@ -122,13 +122,30 @@ def decode_plainly(job: tuple[Path, np.ndarray]) -> list[list[np.ndarray]]:
     with av.open(str(path), metadata_errors="replace") as container:
         keyframes = [n for n, packet in enumerate(container.demux(video=0)) if packet.is_keyframe]
     shown = [decode_from(path, start, keep) for start in dict.fromkeys([0, *keyframes]) for keep in (False, True)]
-    wanted = [round(time_s, 9) for time_s in times_s.tolist()]
-    return [[WANTED.crop(images[time_s][None])[0] for images in shown if time_s in images] for time_s in wanted]
+    wanted, first = [round(time_s, 9) for time_s in times_s.tolist()], first_frame(path)
+    return [[as_square(images[time_s], first) for images in shown if time_s in images] for time_s in wanted]
 
 
 def squares_of(clip: Path) -> dict[float, np.ndarray]:
     """The squares of a clip that is not broken, by time (s)."""
-    return {time_s: WANTED.crop(image[None])[0] for time_s, image in decode_from(clip, 0, keep=False).items()}
+    first = first_frame(clip)
+    return {time_s: as_square(image, first) for time_s, image in decode_from(clip, 0, keep=False).items()}
+
+
+def first_frame(path: Path) -> av.VideoFrame:
+    """A frame that says how the file's pictures are turned: to ask each keeps them, which changes what comes after."""
+    with av.open(str(path), metadata_errors="replace") as container:
+        for packet in container.demux(video=0):
+            try:
+                frames = packet.decode()
+            except av.FFmpegError:
+                continue
+            if frames:
+                return frames[0]
+
+
+def as_square(image: np.ndarray, first: av.VideoFrame) -> np.ndarray:
+    return WANTED.crop(np.ascontiguousarray(upright(image, first))[None])[0]
 
 
 def decode_from(path: Path, start: int, keep: bool) -> dict[float, np.ndarray]:
@@ -147,8 +164,7 @@ def decode_from(path: Path, start: int, keep: bool) -> dict[float, np.ndarray]:
             for frame in frames:
                 if frame.pts is not None:
                     time_s = round(float(frame.pts * stream.time_base - zero_s), 9)
-                    image = np.ascontiguousarray(upright(frame.to_ndarray(format="rgb24"), frame))
-                    shown.setdefault(time_s, image)
+                    shown.setdefault(time_s, frame.to_ndarray(format="rgb24"))
     return shown
 
 
