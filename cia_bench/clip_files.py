@@ -94,11 +94,12 @@ def digest_videos(clips: pd.DataFrame, folders: Mapping[str, Path]) -> dict[tupl
     with ThreadPoolExecutor(READERS) as pool:
         while some_videos := list(itertools.islice(videos, 100 * READERS)):  # of thousands, not all wait in memory
             paths = [folders[source] / video for source, video in some_videos]
-            digests.update(zip(some_videos, pool.map(_digest, paths), strict=True))
+            digests.update(zip(some_videos, pool.map(digest_file, paths), strict=True))
     return digests
 
 
-def _digest(path: Path) -> str | None:
+def digest_file(path: Path) -> str | None:
+    """A digest of a file's size, head, middle and tail, in hexadecimal; None if there is none or it can't be read."""
     if not path.is_file():
         return None  # a named pipe would keep its reader waiting
     try:
