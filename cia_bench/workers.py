@@ -4,15 +4,18 @@ Each worker has a pipe of its own: one that is killed in the middle of an answer
 message in the way of the others. (Pools that share a pipe, as concurrent.futures and pebble do, break or wait then.)
 """
 
+import contextlib
 import multiprocessing
 import os
 import queue
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -126,6 +129,13 @@ def _answer(function: Callable[[Any], Any], job: Any) -> tuple[bool, Any]:
         return True, function(job)
     except Exception as error:
         return False, error
+
+
+def prepare() -> None:
+    """Start what multiprocessing starts before its first worker, which it can't while Textual stands in for stderr."""
+    if METHOD == "forkserver":
+        with contextlib.redirect_stderr(sys.__stderr__):
+            resource_tracker.ensure_running()
 
 
 def call_ahead(
