@@ -118,10 +118,19 @@ def test_256_colours_reach_the_terminal_by_their_numbers():
 
 @pytest.mark.parametrize("colours", ["16", "none"])
 def test_without_colours_brightness_is_ink_on_dark_and_its_lack_on_light(colours):
-    strip = strip_of([[[BLACK, GREY, WHITE, WHITE, GREEN, BLUE], [BLACK, GREY, WHITE, BLACK, GREEN, BLUE]]])
+    strip = strip_of([[[BLACK, GREY, WHITE, WHITE, GREEN, BLUE], [BLACK, GREY, WHITE, GREY, GREEN, BLUE]]])
     (dark,) = draw(strip, 7, 1, 0, colours, dark=True)
     (light,) = draw(strip, 7, 1, 0, colours, dark=False)
-    assert dark == [Segment(" =@=+. ")] and light == [Segment("@+ +=% ")]
+    assert dark == [Segment(" =@#+. ")] and light == [Segment("@+ :=% ")]
+
+
+def test_the_brightness_of_a_whole_strip_is_spread_over_the_ink():
+    dim, mid, lit = (100,) * 3, (155,) * 3, (200,) * 3
+    strip = strip_of([[[dim, mid], [dim, mid]], [[lit, mid], [lit, mid]]])
+    assert draw(strip, 5, 1, 0, "none") == [[Segment(" + @+")]]
+    assert draw(strip, 5, 1, 1, "none") == [[Segment("@+   ")]]  # as when it is the second
+    nearly_plain = strip_of([[[(100,) * 3, (101,) * 3], [(100,) * 3, (101,) * 3]]])
+    assert draw(nearly_plain, 2, 1, 0, "none") == [[Segment("  ")]]
 
 
 def test_blank_cells_and_characters_have_the_style_asked_for():

@@ -15,7 +15,8 @@ from cia_bench.review.filmstrip import Strip
 COLOURS = ("truecolor", "256", "16", "none")
 HALF_BLOCK = "▀"  # its upper half in the foreground's colour, its lower half in the background's
 INK = " .:-=+*#%@"  # ever more of it
-LUMA = (0.299, 0.587, 0.114)  # how bright red, green and blue are: ITU-R BT.601
+LUMA = np.array([0.299, 0.587, 0.114])  # how bright red, green and blue are: ITU-R BT.601
+LEAST_CONTRAST = 64  # of 255: what differs by less is not drawn out to all of the ink
 CUBE = np.array([0, 95, 135, 175, 215, 255])  # xterm's levels of each channel, colours 16 to 231
 GREYS = np.arange(8, 248, 10)  # xterm's colours 232 to 255
 BLANK = -1  # in place of a cell's two colours
@@ -29,13 +30,7 @@ def frames_that_fit(strip: Strip, columns: int, rows: int) -> int:
 
 
 def draw(
-    strip: Strip,
-    columns: int,
-    rows: int,
-    first: int,
-    colours: str,
-    dark: bool = True,
-    blank: Style | None = None,
+    strip: Strip, columns: int, rows: int, first: int, colours: str, dark: bool = True, blank: Style | None = None
 ) -> list[list[Segment]]:
     """Return `rows` lines of `columns` cells each with the frames that fit, from number `first` (0 or more) on.
 
@@ -51,7 +46,9 @@ def draw(
         return [[] for _ in range(rows)]
     pixels, filled = _lay_out(strip, columns, rows, first)
     if colours in ("16", "none"):
-        return [[Segment(line, blank)] for line in _characters(pixels, filled, dark)]
+        darkest, brightest = np.percentile(strip.pixels @ LUMA, (1, 99))
+        bright = (pixels @ LUMA - darkest) / max(brightest - darkest, LEAST_CONTRAST)
+        return [[Segment(line, blank)] for line in _characters(bright, filled, dark)]
     numbers, style_of = (_rgb(pixels), _rgb_style) if colours == "truecolor" else (_xterm(pixels), _xterm_style)
     pairs = np.where(filled, numbers[::2] << 24 | numbers[1::2], BLANK)
     return [_segments(line, style_of, blank) for line in pairs]
@@ -75,12 +72,12 @@ def _lay_out(strip: Strip, columns: int, rows: int, first: int) -> tuple[np.ndar
     return pixels, filled
 
 
-def _characters(pixels: np.ndarray, filled: np.ndarray, dark: bool) -> list[str]:
-    """A character for each cell: what is bright gets much ink on a dark background, and little on a light one."""
-    bright = (pixels @ np.array(LUMA)).reshape(len(filled), 2, -1).mean(axis=1)
+def _characters(bright: np.ndarray, filled: np.ndarray, dark: bool) -> list[str]:
+    """A line of characters for each two of pixels: brightness, 0 to 1, is ink on a dark background, else its lack."""
     ink = np.array(list(INK if dark else INK[::-1]))
-    cells = np.where(filled, ink[(bright * len(INK) / 256).astype(int)], " ")
-    return ["".join(line) for line in cells]
+    of_cells = (bright[::2] + bright[1::2]) / 2
+    levels = (of_cells * len(INK)).astype(int).clip(0, len(INK) - 1)
+    return ["".join(line) for line in np.where(filled, ink[levels], " ")]
 
 
 def _rgb(pixels: np.ndarray) -> np.ndarray:
