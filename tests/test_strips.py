@@ -188,9 +188,12 @@ def test_a_strip_on_disk_is_not_decoded_again(begin, videos, tmp_path):
         np.testing.assert_array_equal(np.asarray(image), strip.pixels.reshape(16 * 48, 72, 3))
 
 
-def test_another_video_of_the_same_name_or_another_interval_is_decoded(begin, videos):
+def test_another_video_of_the_same_name_another_interval_or_other_settings_are_decoded(begin, videos, monkeypatch):
     begin().load(clip())
     assert "decoding took more than 0 s" in begin(limit_s=0).load(clip(start_s=0.0, stop_s=0.5)).reason
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "SETTINGS", (2, *module.SETTINGS[1:]))
+        assert "decoding took more than 0 s" in begin(limit_s=0).load(clip()).reason
     write_numbers(videos / "clip.mp4", count=61)
     assert numbers(begin().load(clip()))[-1] == 60
 
@@ -270,7 +273,7 @@ def test_closing_ends_the_workers_and_all_that_wait_for_them(begin, monkeypatch)
     before = set(multiprocessing.active_children())
     strips, found = begin(limit_s=600), []
     for video in ("hang.mp4", "clip.mp4"):
-        threading.Thread(target=lambda video=video: found.append(strips.load(clip(video)))).start()
+        threading.Thread(target=lambda video=video: found.append(strips.load(clip(video))), daemon=True).start()
         wait_until(lambda: set(multiprocessing.active_children()) - before)
     assert strips.cached(clip("hang.mp4")) is None
     strips.close()
