@@ -496,3 +496,54 @@ def leaderboard(results: tuple[Path, ...], form: str | None, out: Path | None) -
         return
     write_board(rankings, form, out)
     click.echo(f"wrote {out}")
+
+
+@main.group()
+def verdicts() -> None:
+    """Say what reviewers decided and how far they agree."""
+
+
+def journal_options(command):
+    """The options of all that reads journals."""
+    for option in (
+        click.option(
+            "--skip-bad-rows", is_flag=True, help="Leave out and name a journal's broken lines, not refuse it."
+        ),
+        click.option("--verdicts", "journal", type=FILE, help="Your journal; default DATA/verdicts/<source>.jsonl."),
+        data_option,
+    ):
+        command = option(command)
+    return command
+
+
+sources_option = click.option("--source", "sources", multiple=True, help="Only this source; may be repeated.")
+only_option = click.option("--reviewer", help="Only this reviewer; default: all.")
+
+
+@verdicts.command()
+@journal_options
+@sources_option
+@only_option
+def status(data: Path, sources: tuple[str, ...], journal: Path | None, reviewer: str | None, skip_bad_rows) -> None:
+    """Count what each reviewer said, and what is left to decide."""
+    from cia_bench.review.report import status_text
+
+    click.echo(status_text(_reviewed(data, sources, journal, skip_bad_rows), reviewer), nl=False)
+
+
+@verdicts.command()
+@journal_options
+@sources_option
+@only_option
+def agreement(data: Path, sources: tuple[str, ...], journal: Path | None, reviewer: str | None, skip_bad_rows) -> None:
+    """Say how far each two reviewers agree, and where they differ."""
+    from cia_bench.review.report import agreement_text
+
+    click.echo(agreement_text(_reviewed(data, sources, journal, skip_bad_rows), reviewer), nl=False)
+
+
+def _reviewed(data: Path, sources: tuple[str, ...], journal: Path | None, skip_bad_rows: bool) -> list:
+    from cia_bench.review.reviewed import read_reviewed, reviewed_sources
+
+    chosen = reviewed_sources(data, sources, journal)
+    return [read_reviewed(data, source, journal, skip_bad_rows) for source in chosen]

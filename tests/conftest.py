@@ -70,6 +70,12 @@ def data(shared_build: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    """Where a journal of EPIC may be written."""
+    return tmp_path / "epic.jsonl"
+
+
+@pytest.fixture
 def embeddings(data: Path) -> pd.DataFrame:
     """Random vectors for all clips of `data`, eight numbers each."""
     from cia_bench import read_data
