@@ -500,7 +500,7 @@ def leaderboard(results: tuple[Path, ...], form: str | None, out: Path | None) -
 
 @main.group()
 def verdicts() -> None:
-    """Say what reviewers decided and how far they agree."""
+    """Say what reviewers decided and how far they agree; take verdicts to a spreadsheet and back."""
 
 
 def journal_options(command):
@@ -517,6 +517,8 @@ def journal_options(command):
 
 
 sources_option = click.option("--source", "sources", multiple=True, help="Only this source; may be repeated.")
+source_option = click.option("--source", help="Whose candidates; needed if several sources are built.")
+reviewer_option = click.option("--reviewer", help="Whose verdicts; default: the name you are logged in with.")
 only_option = click.option("--reviewer", help="Only this reviewer; default: all.")
 
 
@@ -547,3 +549,42 @@ def _reviewed(data: Path, sources: tuple[str, ...], journal: Path | None, skip_b
 
     chosen = reviewed_sources(data, sources, journal)
     return [read_reviewed(data, source, journal, skip_bad_rows) for source in chosen]
+
+
+@verdicts.command("export")
+@journal_options
+@source_option
+@reviewer_option
+@click.option("--out", type=FILE, required=True, help="CSV file to write; one that holds anything else is kept.")
+def export_verdicts(data: Path, source: str | None, journal, reviewer: str | None, out: Path, skip_bad_rows) -> None:
+    """Write a spreadsheet with a row a candidate, to be filled in and imported."""
+    from cia_bench.review.journal import reviewer_name
+    from cia_bench.review.reviewed import read_reviewed, the_source
+    from cia_bench.review.spreadsheet import export_csv
+
+    name = reviewer_name(reviewer)
+    reviewed = read_reviewed(data, the_source(data, source), journal, skip_bad_rows)
+    count = export_csv(reviewed, name, out)
+    click.echo(printable(f"wrote {out}: {count:,} candidates of {reviewed.source}, for {name}"))
+
+
+@verdicts.command("import")
+@click.argument("file", type=FILE)
+@journal_options
+@source_option
+@reviewer_option
+def import_verdicts(file: Path, data: Path, source: str | None, journal, reviewer: str | None, skip_bad_rows) -> None:
+    """Add to your journal what a filled-in spreadsheet says otherwise."""
+    from cia_bench.review.journal import reviewer_name
+    from cia_bench.review.reviewed import read_reviewed, the_source
+    from cia_bench.review.spreadsheet import import_csv
+
+    name = reviewer_name(reviewer)
+    reviewed = read_reviewed(data, the_source(data, source), journal, skip_bad_rows, may_be_new=True)
+    done = import_csv(file, reviewed, name)
+    for number in done.unkept[:3]:
+        click.echo(f"row {number}: the reason stands beside no verdict and was not kept")
+    if len(done.unkept) > 3:
+        click.echo(f"{len(done.unkept) - 3} more rows have a reason beside no verdict")
+    counts = ", ".join(f"{count:,} {kind}" for kind, count in sorted(done.lines.items())) or "nothing new"
+    click.echo(printable(f"{name}, {reviewed.journal}: {counts}"))

@@ -40,6 +40,10 @@ class JournalError(CiaError):
     """A journal of verdicts can't be read, or has a line that is no verdict."""
 
 
+class SpreadsheetError(CiaError):
+    """A spreadsheet of verdicts can't be read, or says what can't be."""
+
+
 class BuildError(CiaError):
     """A data folder can't be built, or does not hold the build it should."""
 
