@@ -557,7 +557,7 @@ def _reviewed(data: Path, sources: tuple[str, ...], journal: Path | None, skip_b
 @reviewer_option
 @click.option("--out", type=FILE, required=True, help="CSV file to write; one that holds anything else is kept.")
 def export_verdicts(data: Path, source: str | None, journal, reviewer: str | None, out: Path, skip_bad_rows) -> None:
-    """Write a spreadsheet with a row a candidate, to be filled in and imported."""
+    """Write a spreadsheet to fill in, a row a candidate."""
     from cia_bench.review.journal import reviewer_name
     from cia_bench.review.reviewed import read_reviewed, the_source
     from cia_bench.review.spreadsheet import export_csv
@@ -574,7 +574,7 @@ def export_verdicts(data: Path, source: str | None, journal, reviewer: str | Non
 @source_option
 @reviewer_option
 def import_verdicts(file: Path, data: Path, source: str | None, journal, reviewer: str | None, skip_bad_rows) -> None:
-    """Add to your journal what a filled-in spreadsheet says otherwise."""
+    """Add what a spreadsheet says to your journal."""
     from cia_bench.review.journal import reviewer_name
     from cia_bench.review.reviewed import read_reviewed, the_source
     from cia_bench.review.spreadsheet import import_csv

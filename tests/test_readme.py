@@ -2,8 +2,10 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 from conftest import REPOSITORY, SAMPLE, refusal, run_cia
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -45,13 +47,23 @@ def test_the_readmes_python_runs(tmp_path):
     assert "random (768 numbers), paper protocol" in run.stdout and "epic/" in run.stdout
 
 
+def helps(*group: str) -> Iterator[tuple[str, str]]:
+    """Every command below a group, as it is typed after `cia`, with its help."""
+    text = run_cia(*group, "--help").stdout
+    names = re.findall(r"^  ([a-z]+)  ", text.partition("\nCommands:\n")[2], re.MULTILINE)
+    if not names:
+        yield " ".join(group), text
+    for name in names:
+        yield from helps(*group, name)
+
+
 def test_the_readme_lists_every_command_and_option():
-    commands = re.findall(r"^  ([a-z]+)  ", run_cia("--help").stdout, re.MULTILINE)
-    assert len(commands) == 11
-    for command in commands:
-        lines = [line.split(" | ")[0] for line in README.splitlines() if line.startswith(f"| `cia {command} ")]
-        options = set(re.findall(r"^  (--[a-z-]+)", run_cia(command, "--help").stdout, re.MULTILINE))
-        assert set(re.findall(r"(--[a-z-]+)", " ".join(lines))) == options, command
+    commands = dict(helps())
+    assert len(commands) == 15
+    for command, text in commands.items():
+        lines = re.findall(rf"^\| `cia {command}[ `].*? \| ", README, re.MULTILINE)
+        options = set(re.findall(r"^  (--[a-z-]+)", text, re.MULTILINE))
+        assert lines and set(re.findall(r"(--[a-z-]+)", " ".join(lines))) == options, command
 
 
 def test_the_readmes_model_is_at_most_ten_lines_and_is_scored_by_the_readmes_command(demo, tmp_path):
@@ -72,6 +84,19 @@ def test_the_readmes_model_is_at_most_ten_lines_and_is_scored_by_the_readmes_com
 def test_the_readmes_extended_build_prints_what_it_shows_on_the_real_files(epic100, tmp_path):
     command, output = block("text extended").removeprefix("$ ").split("\n", 1)
     assert run_session(command, tmp_path, epic100) == output
+
+
+def test_the_readmes_spreadsheet_prints_what_it_shows_on_the_real_files(epic100, tmp_path):
+    run_session("cia build --source epic", tmp_path, epic100)
+    shown = re.findall(r"^\$ cia (.*)\n([^$]*)", block("text verdicts"), re.MULTILINE)
+    for command, output in shown:
+        run = run_cia(*command.split(), cwd=tmp_path)
+        assert run.stdout.startswith(output) if "agreement" in command else run.stdout == output, command
+        if command.startswith("verdicts export"):
+            rows = pd.read_csv(tmp_path / "ann.csv", keep_default_na=False)
+            rows.loc[:39, "verdict"] = rows.hazards.map(lambda them: "reject" if "lopsided" in them else "accept")
+            rows.to_csv(tmp_path / "ann.csv", index=False)
+    assert len(shown) == 4
 
 
 def test_the_readmes_source_is_at_most_thirty_lines_and_is_built_by_the_readmes_command(tmp_path):
