@@ -134,7 +134,12 @@ def test_a_swap_needs_no_verdict(journal, sheet):
 
 
 def test_an_emptied_verdict_is_taken_back_with_all_before_it(journal, sheet):
-    export_csv(reviewed(journal, say("accept"), say("reject"), say("reject", CUP)), "ann", sheet)
+    others = [
+        say("unsure", reviewer="ben"),
+        say("retract", reviewer="ben"),
+        say("comment", reviewer="ben", reason="hm"),
+    ]
+    export_csv(reviewed(journal, say("accept"), say("reject"), say("reject", CUP), *others), "ann", sheet)
     fill(sheet, FRIDGE, verdict="")
     assert [kind for _, kind, _ in new_lines(journal, sheet)] == ["retract", "retract"]
     assert reviewed(journal).decisions.groups[FRIDGE].status == "none"
@@ -223,10 +228,11 @@ def test_what_spreadsheets_save_is_read(journal, sheet, separator, encoding):
 @pytest.mark.parametrize("end", ["\r\n", "\n", "\r"])
 def test_any_end_of_line_and_empty_rows_and_cells_around_are_read(journal, sheet, end):
     export_csv(reviewed(journal), "ann", sheet)
+    fill(sheet, FRIDGE, others=";" * 50)
     fill(sheet, CUP, verdict="accept")
     header, fridge, cup = sheet.read_text(encoding="utf-8-sig").splitlines()
     assert cup.endswith(",accept,,,")
-    rows = [f"{header},,", "," * 20, "", f"{fridge}{',' * 5}", cup.removesuffix(","), ",,"]
+    rows = [f"{header},,", "," * 20, "", f"{fridge},,", cup.removesuffix(","), ",,"]
     sheet.write_text(end.join(rows), newline="")
     assert new_lines(journal, sheet) == [(CUP, "accept", "")]
     sheet.write_text(end.join([header, fridge, cup.removesuffix(",,,")]), newline="")
