@@ -100,9 +100,9 @@ def digest_videos(clips: pd.DataFrame, folders: Mapping[str, Path]) -> dict[tupl
 
 def digest_file(path: Path) -> str | None:
     """A digest of a file's size, head, middle and tail, in hexadecimal; None if there is none or it can't be read."""
-    if not path.is_file():
-        return None  # a named pipe would keep its reader waiting
     try:
+        if not path.is_file():
+            return None  # a named pipe would keep its reader waiting
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             digest = hashlib.sha256(str(size).encode())

@@ -130,6 +130,7 @@ def test_no_times_and_times_that_are_no_numbers_are_both_the_whole_file(begin):
     [
         (clip("missing.mp4"), "missing.mp4 is missing or can't be read"),
         (clip("folder.mp4"), "folder.mp4 is missing or can't be read"),
+        (clip("x" * 300), "x is missing or can't be read"),  # the system refuses to look
         (clip("text.mp4"), "text.mp4 can't be read as video"),
         (clip("empty.webm"), "empty.webm can't be read as video"),
         (clip("half.mp4"), "half.mp4 can't be read as video"),
