@@ -4,7 +4,7 @@
 
 The candidates and their 40 clips each are invented; 1,000 of them are decided on already. The screen is Textual's own,
 without a terminal, 160 x 48: from the start of the program until the first group is drawn, then from a key to the end
-of the drawing that follows, for 200 moves and 50 decisions. Times are of this process alone, without the start of Python.
+of the drawing that follows, for 200 moves and 50 decisions. Times are of this process, without the start of Python.
 """
 
 import platform
