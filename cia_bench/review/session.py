@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from cia_bench.build import built_sources
 from cia_bench.errors import BuildError, ConfigError, JournalError, WriteError, some
 from cia_bench.files import folder_name, read_json, whole_file, write_json
 from cia_bench.review.decisions import Standing, Word, settle, word_of
@@ -28,6 +27,7 @@ from cia_bench.review.journal import (
     read_shipped,
     reviewer_name,
 )
+from cia_bench.review.reviewed import reviewed_sources
 from cia_bench.tables import CANDIDATE_CLIPS, CANDIDATES, COUNTS
 
 ORDERS = ("risk", "size", "random", "disagreement")
@@ -95,7 +95,7 @@ class Session:
         if order not in ORDERS:
             raise ConfigError(f"unknown order {order!r}; choose from {', '.join(ORDERS)}")
         self.data, self.order, self.reviewer = data, order, reviewer_name(reviewer)
-        self.sources = _sources(data, sources, verdicts)
+        self.sources = reviewed_sources(data, sources, verdicts)
         self.journals = {source: journal_path(data, source, verdicts) for source in self.sources}
         self.skip_bad_rows = skip_bad_rows
         self.listed = None if clip_ids is None else self._clips_listed(clip_ids)
@@ -398,17 +398,6 @@ class Session:
         except ValueError:
             return None
         return place["group_id"] if place["order"] == self.order else None
-
-
-def _sources(data: Path, asked: Sequence[str], verdicts: Path | None) -> list[str]:
-    built = built_sources(data)
-    unknown = [source for source in asked if source not in built]
-    if unknown:
-        raise BuildError(f"{data} holds no build of {some(unknown)}; it has {', '.join(built)}")
-    sources = list(dict.fromkeys(asked)) or built
-    if verdicts is not None and len(sources) > 1:
-        raise ConfigError(f"--verdicts is one source's journal; say which of {', '.join(sources)} with --source")
-    return sources
 
 
 def _clips_path(data: Path, source: str) -> Path:
