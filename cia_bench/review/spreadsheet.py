@@ -92,7 +92,7 @@ def export_csv(reviewed: Reviewed, reviewer: str, path: Path) -> int:
         [COLUMNS, *rows]
     )  # lines end with CR LF, else Python 3.11 would not quote a CR in a cell
     content = text.getvalue().encode("utf-8-sig")
-    if path.exists() and path.read_bytes() != content:
+    if path.exists() and _read_bytes(path) != content:
         raise SpreadsheetError(f"{path} exists and may hold answers; import it and delete it, or choose another --out")
     with whole_files(path.parent, seal=path.name) as scratch:
         (scratch / path.name).write_bytes(content)
@@ -188,12 +188,10 @@ def _columns(path: Path, header: list[str]) -> list[str]:
 
 
 def _read_cells(path: Path) -> list[list[str]]:
+    content = _read_bytes(path)
     try:
-        content = path.read_bytes()
         is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # Excel's "Unicode text"
         text = content.decode("utf-16" if is_wide else "utf-8-sig")
-    except OSError as error:
-        raise SpreadsheetError(f"{path} can't be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise SpreadsheetError(f"{path} is no UTF-8 text; save it as CSV in UTF-8") from error
     separator = max(SEPARATORS, key=re.split(r"[\r\n]", text, maxsplit=1)[0].count)
@@ -204,6 +202,13 @@ def _read_cells(path: Path) -> list[list[str]]:
     if not rows:
         raise SpreadsheetError(f"{path} is empty; make one with cia verdicts export")
     return rows
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SpreadsheetError(f"{path} can't be read: {error.strerror}") from error
 
 
 # into the journal
