@@ -25,6 +25,13 @@ class OneLineErrors(click.Group):
             raise click.ClickException(printable(f"no permission to read or write {error.filename}")) from error
 
 
+class PrintableLines(logging.Formatter):
+    """Log messages as lines that are safe on a terminal, whatever names of strangers they hold."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return printable(super().formatMessage(record))
+
+
 FOLDER = FILE = click.Path(path_type=Path)
 
 data_option = click.option(
@@ -70,7 +77,9 @@ def _weights(pairs: tuple[str, ...]) -> dict[str, str]:
 @click.option("-v", "--verbose", is_flag=True, help="Say on stderr what is being done.")
 def main(verbose: bool) -> None:
     """Chirality in Action: build the data set, score video embeddings on it, rank the results."""
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(PrintableLines("%(message)s"))
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
 
 
 @main.command()

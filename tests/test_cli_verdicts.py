@@ -1,12 +1,14 @@
 import csv
 import getpass
+import json
 import re
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from conftest import snapshot
+from conftest import run_cia, snapshot
 
 from cia_bench.cli import main
 from cia_bench.review.journal import SHIPPED, Verdict, append, clip_digest, group_digest, read_journal
@@ -180,7 +182,7 @@ def test_a_broken_line_of_a_journal_is_refused_or_named_and_left_out(data):
     journal = data / "verdicts" / "epic.jsonl"
     say(data, 0, "accept", "ann")
     with journal.open("ab") as file:
-        file.write(b'{"colour\\u001b[31m": 1\n')
+        file.write(b'{"colour": 1}\n')
     say(data, 1, "accept", "ann")
     cia("export", "--out", "x.csv", "--skip-bad-rows")
     for command in (["status"], ["agreement"], ["export", "--out", "y.csv"], ["import", "x.csv"]):
@@ -188,6 +190,15 @@ def test_a_broken_line_of_a_journal_is_refused_or_named_and_left_out(data):
         run = CliRunner().invoke(main, ["verdicts", *command, "--skip-bad-rows"])
         assert run.exit_code == 0, run.output
     assert re.search(r"^ann +2 ", cia("status", "--skip-bad-rows"), re.MULTILINE)
+
+
+def test_what_a_journal_makes_us_warn_of_is_printable(data):
+    say(data, 0, "accept", "ann")
+    with (data / "verdicts" / "epic.jsonl").open("a") as file:
+        file.write(json.dumps({**asdict(Verdict("g", "accept", "ann", NOON, "text", "d")), "\x1b[31m\n": 1}) + "\n")
+    run = run_cia("verdicts", "status", "--skip-bad-rows")
+    assert r"line 2 is no verdict: unknown field \x1b[31m\n; it was left out" in run.stderr
+    assert run.stderr.count("\n") == 1
 
 
 def test_a_wrong_cell_is_one_printable_line_and_writes_nothing(data):
@@ -213,6 +224,7 @@ def test_a_changed_candidate_is_refused_by_import_and_stale_in_status(data):
     assert re.search(r"^ann +0 +0 +0 +0 +0 +0 +0 +0 +0 +1 +0$", cia("status"), re.MULTILINE)
 
 
-def test_a_sheet_can_not_be_written_into_a_file(data):
+def test_where_no_sheet_can_be_is_told(data):
     Path("file").touch()
     assert "can't write to file: " in refusal("export", "--out", "file/x.csv")
+    assert "cia-data can't be read: Is a directory" in refusal("export", "--out", data.name)
