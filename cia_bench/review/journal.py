@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 
@@ -68,6 +68,11 @@ class Verdict:
 
 REQUIRED = ("group_id", "verdict", "reviewer", "time", "basis", "digest")
 OPTIONAL = ("reason", "clip_id", "decision")
+
+
+def now() -> str:
+    """The time as a verdict has it: in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def group_digest(candidate) -> str:

@@ -7,7 +7,6 @@ import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from cia_bench.review.journal import (
     group_digest,
     journal_path,
     mend,
+    now,
     read_journal,
     read_shipped,
     reviewer_name,
@@ -270,7 +270,7 @@ class Session:
         if item is None:
             raise ConfigError("no candidate is shown to decide on")
         basis = "video" if item.group_id in self._seen else "text"
-        line = Verdict(item.group_id, verdict, self.reviewer, _now(), basis, digest or item.digest, **more)
+        line = Verdict(item.group_id, verdict, self.reviewer, now(), basis, digest or item.digest, **more)
         self._now += counts
         saved = self._write(line)
         self.close()
@@ -429,12 +429,8 @@ def _item(row) -> Item:
 
 
 def _retract(line: Verdict) -> Verdict:
-    return replace(line, verdict="retract", time=_now(), reason="", clip_id=None, decision=None)
+    return replace(line, verdict="retract", time=now(), reason="", clip_id=None, decision=None)
 
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

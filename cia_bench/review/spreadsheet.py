@@ -12,13 +12,12 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from cia_bench.errors import SpreadsheetError, some
 from cia_bench.files import whole_files
 from cia_bench.review.decisions import word_of
-from cia_bench.review.journal import DECISIONS, Verdict, append, group_digest
+from cia_bench.review.journal import DECISIONS, Verdict, append, group_digest, now
 from cia_bench.review.reviewed import Reviewed, in_words, last_words
 from cia_bench.tables import COUNTS
 
@@ -221,7 +220,7 @@ def import_csv(path: Path, reviewed: Reviewed, reviewer: str) -> Imported:
     value, for the first thing in the file that can't be, WriteError if the journal can't be written.
     """
     rows = read_answers(path, reviewed)
-    now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    time = now()
     fitting = reviewed.lines()
     lines: list[Verdict] = []
     for row in rows:
@@ -230,7 +229,7 @@ def import_csv(path: Path, reviewed: Reviewed, reviewer: str) -> Imported:
         if not row.answer.verdict and _final_after_word(standing, fits):
             first = f"but a final of {reviewer} came after it; take that back first, in cia review"
             raise _wrong(path, row.number, "verdict", "", first)
-        lines += _changes(row, standing, fits, Verdict(row.group_id, "unsure", reviewer, now, "text", row.digest))
+        lines += _changes(row, standing, fits, Verdict(row.group_id, "unsure", reviewer, time, "text", row.digest))
     if lines:
         append(reviewed.journal, lines)
     unkept = [row.number for row in rows if row.answer.reason and not row.answer.verdict]
