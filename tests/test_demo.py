@@ -3,7 +3,7 @@ import json
 import shutil
 
 import pytest
-from conftest import refusal, run_cia, snapshot
+from conftest import refusal, snapshot
 
 from cia_bench.encoders import load_encoder
 
@@ -52,13 +52,6 @@ def test_progress_says_clips_a_second_and_how_long(demo):
     assert "extract pixels, dinov2-small-reg: 280/280, " in demo.progress and " clips/s, " in demo.progress
     assert "train lift: 20/20, " in demo.progress
     assert demo.progress.count("\n") == len(demo.progress.splitlines()) < 20  # no bars, no chatter of the libraries
-
-
-def test_a_second_demo_keeps_what_is_there_and_ends_the_same(demo, tmp_path):
-    folder = shutil.copytree(demo.folder, tmp_path / "cia-demo")
-    run = run_cia("demo", "--size", "tiny", cwd=tmp_path)
-    assert run.returncode == 0 and run.stdout == demo.output and run.stderr == ""
-    assert snapshot(folder) == snapshot(demo.folder)
 
 
 def test_a_demo_of_another_size_in_the_same_folder_is_refused(demo, tmp_path):
