@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import resource
 from pathlib import Path
 
 import pytest
@@ -280,6 +281,20 @@ def test_what_cannot_be_written_is_pending_and_written_with_the_next(data, journ
         (DOOR, "comment"),
         (FRIDGE, "reject"),
     ]
+
+
+def test_a_disk_that_is_full_in_the_middle_of_a_line_keeps_the_journal_whole_and_the_decision_pending(data, journal):
+    session = at(review(data), DOOR)
+    session.decide("accept")
+    whole = journal.read_bytes()
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 20, limit[1]))  # no file may grow beyond
+    try:
+        assert not at(session, FRIDGE).decide("reject", "a long reason " * 20) and "File too large" in session.problem
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert journal.read_bytes() == whole and len(session.pending) == 1
+    assert session.flush() and [verdict for _, verdict, *_ in said(journal)] == ["accept", "reject"]
 
 
 def test_undo_takes_back_what_is_pending_without_a_trace(data, journal):
