@@ -273,6 +273,36 @@ def pairs(sources: tuple[str, ...], annotations: Path | None, propose: bool, cac
 
 
 @main.command()
+@data_option
+@click.option("--source", "sources", multiple=True, help="Review only this source; may be repeated.")
+@videos_option
+@click.option("--verdicts", type=FILE, help="Your journal of the one source; default DATA/verdicts/<source>.jsonl.")
+@click.option("--reviewer", help="Who decides; default: the name you are logged in with.")
+@click.option(
+    "--order",
+    default="risk",
+    show_default=True,
+    help="What comes first: risk, size or random; or disagreement, to settle what reviewers differ on.",
+)
+@click.option("--clips", type=FILE, help="Review these clips: a clip id a line, or a .csv or .parquet with clip_id.")
+@click.option("--skip-bad-rows", is_flag=True, help="Leave out broken lines of a journal, not refuse them.")
+def review(data: Path, sources: tuple[str, ...], videos, verdicts, reviewer, order, clips, skip_bad_rows) -> None:
+    """Review candidate groups on a screen: accept, reject, or be unsure."""
+    from cia_bench.review.clip_list import read_clip_list
+    from cia_bench.review.session import Session
+
+    listed = read_clip_list(clips) if clips is not None else None
+    session = Session(data, sources, verdicts, reviewer, order, listed, skip_bad_rows)
+    from cia_bench.review.app import review as show
+
+    show(session, videos)
+    done = session.progress()
+    click.echo(f"{done.now:,} decisions in this session; {done.decided:,} of {done.total:,} candidates are decided")
+    for path in session.journals.values():
+        click.echo(printable(f"yours are in {path}"))
+
+
+@main.command()
 def models() -> None:
     """List the encoders and summaries that installed packages offer."""
     from cia_bench.offers import in_columns, offers

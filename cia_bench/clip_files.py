@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,6 +22,14 @@ DIGESTED = 65_536  # bytes of a video's head, middle and tail that its digest co
 READERS = 16  # of videos at once, to digest them: they wait for the disk
 
 
+def video_places(data: Path, names: Sequence[str], videos: Path | None) -> dict[str, list[Path]]:
+    """Where the videos of each source may be, what counts first at the front (see video_folders)."""
+    if videos:
+        return {name: [videos if len(names) == 1 else videos / name] for name in names}
+    root = os.environ.get("CIA_VIDEOS")
+    return {name: [data / name / "videos", *([Path(root) / name] if root else [])] for name in names}
+
+
 def video_folders(data: Path, built: Data, asked: list[str], videos: Path | None) -> dict[str, Path]:
     """Where the videos of each built source are: in `videos`, else DATA/<source>/videos, else $CIA_VIDEOS/<source>.
 
@@ -31,13 +39,7 @@ def video_folders(data: Path, built: Data, asked: list[str], videos: Path | None
     Raises ConfigError that says where the videos should be.
     """
     names = built.source_names()
-    root = os.environ.get("CIA_VIDEOS")
-    places = {
-        name: [videos if len(names) == 1 else videos / name]
-        if videos
-        else [data / name / "videos", *([Path(root) / name] if root else [])]
-        for name in names
-    }
+    places = video_places(data, names, videos)
     found = {name: next((place for place in places[name] if place.is_dir()), None) for name in names}
     missing = [name for name, place in found.items() if place is None]
     if missing and (asked or len(missing) == len(names)):
