@@ -17,7 +17,7 @@ from cia_bench.review.dialogs import PageDialog, QuitDialog, ReasonDialog, TextD
 from cia_bench.review.journal import Verdict
 from cia_bench.review.key_list import FIRST, LAST, WRITE, help_lines
 from cia_bench.review.lists import Clips, Queue
-from cia_bench.review.panels import Bar, Group, Keys, in_lines
+from cia_bench.review.panels import Bar, Group, Hint, Keys, in_lines
 from cia_bench.review.rows import Rows
 from cia_bench.review.session import FILTERS, Session
 from cia_bench.review.strip_loader import StripLoader
@@ -26,7 +26,7 @@ from cia_bench.review.strips import NoStrip, Strip, Strips
 from cia_bench.review.wording import clip_fields, fields
 
 WIDE, TALL = 120, 32  # cells from which clips are side by side, and strips shown unasked
-STRIP_ROWS = (4, 9)  # the least and the most of a strip
+STRIP_ROWS, GROUP_ROWS = (4, 9), (4, 12)  # the least and the most of a strip, and of what is said of a group
 OTHER_ROWS = 22  # that the rest of the screen wants before a strip has more than the least
 LABELS = (1, 0)  # from top to bottom
 STRIP_WORKERS = 2
@@ -57,7 +57,6 @@ class ReviewApp(App):
     #top { height: 1fr; }
     #left { width: 35%; min-width: 22; max-width: 56; border-right: vkey $primary-muted; }
     #banner { display: none; height: auto; padding: 0 1; background: $error; color: $text; text-style: bold; }
-    #hint { display: none; height: auto; padding: 0 1; text-style: dim; }
     #search { display: none; border: none; height: 1; padding: 0 1; }
     #strips { display: none; height: auto; }
     #clips { height: 1fr; layout: vertical; }
@@ -124,7 +123,7 @@ class ReviewApp(App):
         with Vertical(id="strips"):
             for label in LABELS:
                 yield StripView(label, id=f"strip-{label}")
-        yield Static(id="hint")
+        yield Hint()
         yield Keys(FIRST, LAST)
 
     def on_mount(self) -> None:
@@ -187,19 +186,19 @@ class ReviewApp(App):
         self.query_one(Bar).refresh()
 
     def _fold(self) -> None:
-        """Show strips, or how to get them, if there is room."""
+        """Give each part its room: strips, or how to get them, only if there is enough."""
         item, (_, height) = self.session.current, self.size
         has_videos = item is not None and self.strips is not None and item.source in self.strips.folders
-        wanted = height >= TALL if self.unfolded is None else self.unfolded
-        self.query_one("#strips").display = has_videos and wanted
-        least, most = STRIP_ROWS
-        for label in LABELS:
-            self._strip(label).styles.height = 1 + max(least, min(most, (height - OTHER_ROWS) // 2))
-        hint = self.query_one("#hint", Static)
+        strips, hint = self.query_one("#strips"), self.query_one(Hint)
+        strips.display = has_videos and (height >= TALL if self.unfolded is None else self.unfolded)
         roomy = height >= OTHER_ROWS if self.unfolded is None else self.unfolded
         hint.display = item is not None and not has_videos and roomy
-        if item is not None:
-            hint.update(Content(f"no filmstrips: give --videos DIR, or put the videos into DATA/{item.source}/videos"))
+        hint.show(item.source if item else "")
+        rows = _between(STRIP_ROWS, (height - OTHER_ROWS) // 2)
+        for label in LABELS:
+            self._strip(label).styles.height = 1 + rows
+        left = height - (2 * (1 + rows) if strips.display else 0)
+        self.query_one(Group).styles.height = _between(GROUP_ROWS, left // 2 - 3)
 
     def _show_strips(self) -> None:
         """Show the strips of the clips at the cursors, those that are loaded at once."""
@@ -378,7 +377,7 @@ class ReviewApp(App):
         self.push_screen(PageDialog("all about it", in_lines(found, min(68, self.size.width * 96 // 100 - 5))))
 
     def action_fold_strips(self) -> None:
-        strips, hint = self.query_one("#strips"), self.query_one("#hint")
+        strips, hint = self.query_one("#strips"), self.query_one(Hint)
         self.unfolded = not (strips.display or hint.display)
         self._fold()
         self._show_strips()
@@ -390,3 +389,7 @@ class ReviewApp(App):
 
     def action_keys(self) -> None:
         self.push_screen(PageDialog("keys and marks", help_lines()))
+
+
+def _between(bounds: tuple[int, int], number: int) -> int:
+    return max(bounds[0], min(bounds[1], number))

@@ -2,7 +2,6 @@
 
 from textual import events
 from textual.content import Content
-from textual.geometry import Size
 from textual.widget import Widget
 
 from cia_bench.errors import printable
@@ -11,7 +10,6 @@ from cia_bench.review.wording import MARGIN, Field, clock, cut, fields, nothing_
 
 STYLES = {"": "", "strong": "bold", "dim": "dim", "warn": "$text-warning"}
 SETTLED_S = 60  # before that a rate says nothing
-LEAST_LINES = 4  # of the group, however little room there is
 
 
 def in_lines(found: list[Field], width: int, most: int | None = None) -> list[Content]:
@@ -47,7 +45,7 @@ class Bar(Widget):
 class Group(Widget):
     """All that there is to know of a candidate, as far as there is room."""
 
-    DEFAULT_CSS = "Group { height: auto; padding: 0 1; }"
+    DEFAULT_CSS = "Group { padding: 0 1; }"
 
     def __init__(self, session: Session, **kwargs):
         super().__init__(**kwargs)
@@ -56,17 +54,27 @@ class Group(Widget):
 
     def show(self, item: Item | None) -> None:
         self.item = item
-        self.refresh(layout=True)
-
-    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        return len(self._lines(width, container.height))
+        self.refresh()
 
     def render(self) -> Content:
-        return Content("\n").join(self._lines(self.content_size.width, self.parent.size.height))
+        session, (width, height) = self.session, self.content_size
+        found = [Field("", nothing_shown(session))] if self.item is None else fields(session, self.item)
+        return Content("\n").join(in_lines(found, width, height))
 
-    def _lines(self, width: int, height: int) -> list[Content]:
-        found = [Field("", nothing_shown(self.session))] if self.item is None else fields(self.session, self.item)
-        return in_lines(found, width, max(LEAST_LINES, height // 2 - 1))
+
+class Hint(Widget):
+    """How to get filmstrips of a source."""
+
+    DEFAULT_CSS = "Hint { height: auto; padding: 0 1; text-style: dim; }"
+    source = ""
+
+    def show(self, source: str) -> None:
+        if source != self.source:
+            self.source = source
+            self.refresh(layout=True)
+
+    def render(self) -> Content:
+        return Content(f"no filmstrips: give --videos DIR, or put the videos into DATA/{self.source}/videos")
 
 
 class Keys(Widget):

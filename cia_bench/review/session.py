@@ -5,7 +5,7 @@ A decision is on the disk when `decide` returns, or else it is pending and `prob
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -105,6 +105,8 @@ class Session:
         self._read_journals()
         self.items = self._items()
         self._by_id = {item.group_id: item for item in self.items}
+        self._done: set[str] = set()  # of the candidates in the queue, those that are done
+        self._note_done(self._by_id)
         self.filter = "all" if clip_ids is not None else "conflict" if self.settles else "to do"
         self.searched = ""
         self.shown: list[Item] = []
@@ -157,8 +159,7 @@ class Session:
 
     def progress(self) -> Progress:
         """How far this review is."""
-        decided = sum(self._is_done(item) for item in self.items)
-        return Progress(decided, len(self.items), self._now, time.monotonic() - self._started)
+        return Progress(len(self._done), len(self.items), self._now, time.monotonic() - self._started)
 
     # moving
 
@@ -281,6 +282,7 @@ class Session:
         self._refresh()
         self.pending.append(line)
         self._standing.add(line)
+        self._note_done([line.group_id])
         return self.flush()
 
     def _put(self, line: Verdict) -> bool:
@@ -309,6 +311,7 @@ class Session:
             return
         for line in self.pending:
             self._standing.add(line)
+        self._note_done(self._by_id)
 
     def _read_journals(self) -> None:
         lines, self._sizes = [], {source: _size(path) for source, path in self.journals.items()}
@@ -333,8 +336,14 @@ class Session:
         return (-item.clips if self.order == "size" else -item.risk, item.group_id)
 
     def _is_done(self, item: Item) -> bool:
-        word = self.word(item)
-        return word.is_final if self.settles else word.decision is not None
+        return item.group_id in self._done
+
+    def _note_done(self, group_ids: Iterable[str]) -> None:
+        """Keep which candidates are done: to ask thousands of them anew is too slow for a screen."""
+        for item in (self._by_id[group_id] for group_id in group_ids if group_id in self._by_id):
+            word = self.word(item)
+            is_done = word.is_final if self.settles else word.decision is not None
+            (self._done.add if is_done else self._done.discard)(item.group_id)
 
     def _show(self, group_id: str | None) -> None:
         """Show what filter and search let through, at a candidate if it is there, else at the first to do."""
