@@ -241,6 +241,7 @@ class Session:
             if taken is None or not self._put(_retract(taken)):
                 return None
             self._standing.add(_retract(taken))
+        self._note_done([taken.group_id])
         if taken.verdict in ("accept", "reject", "unsure", "final"):
             self._now = max(0, self._now - 1)
         self._go_to(taken.group_id)

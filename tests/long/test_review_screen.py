@@ -1,5 +1,6 @@
 """`cia review` in a real terminal, on candidates of the real EPIC annotations with rendered clips."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -25,12 +26,13 @@ WAIT_S = 30.0
 class Terminal:
     """A program in a terminal of its own."""
 
-    def __init__(self, command: str, cwd: Path, columns: int, rows: int, **environment: str):
-        self.place = ("tmux", "-L", f"cia-{cwd.name}", "-f", "/dev/null")
+    def __init__(self, server: str, command: str, cwd: Path, columns: int, rows: int, **environment: str):
+        self.place = ("tmux", "-L", server, "-f", "/dev/null")
         settings = [part for name, value in environment.items() for part in ("-e", f"{name}={value}")]
         size = ("-x", str(columns), "-y", str(rows))
-        # the shell stays, so that what the program leaves on the screen can be read
-        self.tmux("new-session", "-d", *size, *settings, f"cd {cwd}; {command}; echo ended: $?; sleep 1000")
+        # pytest's readline sets the size of its own terminal; the shell stays for what the program leaves on the screen
+        run = f"unset COLUMNS LINES; cd {cwd}; {command}; echo ended: $?; sleep 1000"
+        self.tmux("new-session", "-d", *size, *settings, run)
 
     def tmux(self, *arguments: str) -> str:
         run = subprocess.run([*self.place, *arguments], capture_output=True, text=True)
@@ -52,8 +54,8 @@ class Terminal:
             time.sleep(0.05)
         return screen
 
-    def close(self) -> None:
-        self.tmux("kill-server")
+    def kill(self) -> None:
+        subprocess.run([*self.place, "kill-server"], capture_output=True)
 
 
 @pytest.fixture
@@ -63,17 +65,18 @@ def terminal(tmp_path) -> Iterator[Callable[..., Terminal]]:
     opened = []
 
     def open_terminal(command: str, columns: int = 160, rows: int = 48, **environment: str) -> Terminal:
-        opened.append(Terminal(command, tmp_path, columns, rows, COLORTERM="truecolor", **environment))
+        server = f"cia-{os.getpid()}-{len(opened)}"
+        opened.append(Terminal(server, command, tmp_path, columns, rows, COLORTERM="truecolor", **environment))
         return opened[-1]
 
     yield open_terminal
     for one in opened:
-        one.close()
+        one.kill()
 
 
 @pytest.fixture
 def kitchen(epic100, tmp_path) -> Path:
-    """A build of the real annotations, with videos of the clips of the first candidate, that show the time as colour."""
+    """A build of the real annotations, and videos of the first candidate's clips, in which colour shows the time."""
     data = tmp_path / "cia-data"
     build("epic", epic100, data)
     clips = CANDIDATE_CLIPS.read(data / "epic" / "candidate_clips.parquet")
@@ -136,7 +139,7 @@ def test_a_terminal_that_is_killed_keeps_every_decision(kitchen, terminal):
     for number in range(1, 6):
         window.press("a")
         window.until(f"{number}/182")
-    window.tmux("kill-server")
+    window.kill()
     assert len(read_journal(kitchen / "verdicts" / "epic.jsonl")) == 5
     assert Session(kitchen, reviewer="ann").progress().decided == 5
 
