@@ -4,6 +4,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from textual import on
 from textual.app import App, ComposeResult
 from textual.binding import Binding
 from textual.containers import Container, Horizontal, Vertical
@@ -245,11 +246,13 @@ class ReviewApp(App):
         for label in LABELS:
             self._strip(label).offer(message.clip, message.strip)
 
-    def on_input_changed(self, event: Input.Changed) -> None:
+    @on(Input.Changed, "#search")
+    def search(self, event: Input.Changed) -> None:
         self.session.search(event.value)
         self.show_queue()
 
-    def on_input_submitted(self) -> None:
+    @on(Input.Submitted, "#search")
+    def leave_search(self) -> None:
         self.query_one("#search").display = False
         self.query_one(Queue).focus()
 

@@ -67,12 +67,8 @@ class StripView(Widget):
             self._lines, self._drawn = self._draw(), (size, self.app.theme)
         if isinstance(self.strip, Strip) and self._told is not self.clip:
             self._told = self.clip
-            self.call_later(self._tell_drawn, self.clip)
+            self.app.post_message(self.Drawn(self.clip))  # one posted to itself, its parent would stop while it draws
         return self._lines[y] if y < len(self._lines) else Line.blank(size.width, self.rich_style)
-
-    def _tell_drawn(self, clip) -> None:
-        """Not while it is drawn: what the screen sends itself, it does not hear."""
-        self.post_message(self.Drawn(clip))
 
     def _draw(self) -> list[Line]:
         width, height = self.content_size
