@@ -64,17 +64,12 @@ class Clips(Rows):
             (cut(printable(clip.text), width - 11), "dim" if is_dropped else ""),
         ]
 
-    def show(self, item: Item | None, page: int) -> None:
-        """Show a page of clips of a candidate, none of None."""
+    def show(self, item: Item | None, page: int, cursor: int = 0) -> None:
+        """Show a page of clips of a candidate, none of None, the cursor on one of them if there are as many."""
         self.clips = list(self.session.sample(item, self.label, page).itertuples(index=False)) if item else []
         self._dropped = self.session.word(item).dropped if item else frozenset()
-        self.fill(len(self.clips))
+        self.fill(len(self.clips), max(0, min(cursor, len(self.clips) - 1)))
         self.border_title = Content(self._title(item, page))
-
-    def mark(self, item: Item) -> None:
-        """Show anew which clips are dropped."""
-        self._dropped = self.session.word(item).dropped
-        self.refresh()
 
     def _title(self, item: Item | None, page: int) -> str:
         if item is None:
