@@ -30,6 +30,12 @@ def video_places(data: Path, names: Sequence[str], videos: Path | None) -> dict[
     return {name: [data / name / "videos", *([Path(root) / name] if root else [])] for name in names}
 
 
+def first_folders(places: Mapping[str, list[Path]]) -> dict[str, Path]:
+    """The first place of each source that is a folder; sources without one are left out."""
+    found = {name: next((place for place in listed if place.is_dir()), None) for name, listed in places.items()}
+    return {name: place for name, place in found.items() if place is not None}
+
+
 def video_folders(data: Path, built: Data, asked: list[str], videos: Path | None) -> dict[str, Path]:
     """Where the videos of each built source are: in `videos`, else DATA/<source>/videos, else $CIA_VIDEOS/<source>.
 
@@ -40,8 +46,8 @@ def video_folders(data: Path, built: Data, asked: list[str], videos: Path | None
     """
     names = built.source_names()
     places = video_places(data, names, videos)
-    found = {name: next((place for place in places[name] if place.is_dir()), None) for name in names}
-    missing = [name for name, place in found.items() if place is None]
+    found = first_folders(places)
+    missing = [name for name in names if name not in found]
     if missing and (asked or len(missing) == len(names)):
         looked = " or ".join(map(str, places[missing[0]]))
         raise ConfigError(
@@ -50,7 +56,7 @@ def video_folders(data: Path, built: Data, asked: list[str], videos: Path | None
         )
     for name in missing:
         logger.warning("left out %s: no folder with its videos at %s", name, " or ".join(map(str, places[name])))
-    return {name: place for name, place in found.items() if place is not None}
+    return found
 
 
 def plain_clips(videos: Path) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from pathlib import Path
 from textual.app import App, ComposeResult
 from textual.binding import Binding
 
-from cia_bench.clip_files import video_places
+from cia_bench.clip_files import first_folders, video_places
 from cia_bench.errors import ConfigError, printable
 from cia_bench.review.dialogs import PageDialog, QuitDialog, ReasonDialog, TextDialog
 from cia_bench.review.key_list import help_lines
@@ -28,9 +28,9 @@ def review(session: Session, videos: Path | None = None) -> None:
     Raises ConfigError if there is no terminal, or not the folder `videos`.
     """
     places = video_places(session.data, session.sources, videos)
-    found = {name: place for name, some in places.items() for place in reversed(some) if place.is_dir()}
+    found = first_folders(places)
     if videos is not None and not found:
-        looked = ", ".join(str(place) for some in places.values() for place in some)
+        looked = ", ".join(str(place) for of_source in places.values() for place in of_source)
         raise ConfigError(f"no folder with videos at {looked}; --videos is the folder of the one source, or of all")
     if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):  # Textual draws on the last
         raise ConfigError("no terminal to review on; cia verdicts export and import take verdicts as a table instead")

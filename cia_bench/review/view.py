@@ -101,6 +101,8 @@ class View(Vertical):
 
     def show_queue(self) -> None:
         """Show the queue anew, and the candidate that the session is at."""
+        with self.prevent(Input.Changed):
+            self.query_one("#search", Input).value = self.session.searched
         self.query_one(Queue).show()
         self.show_candidate()
 
