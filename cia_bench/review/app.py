@@ -1,5 +1,6 @@
 """The app of `cia review`: its keys, and what each does to the session and the screen."""
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -79,6 +80,13 @@ class ReviewApp(App):
             self.theme = "ansi-dark"
         for note in self.session.notes:
             self.tell(note, "warning")
+        if not self.is_headless:
+            self.set_interval(1, self._end_without_terminal)
+
+    def _end_without_terminal(self) -> None:
+        """Textual would go on reading, as fast as it can, from a terminal that is gone."""
+        if not os.isatty(0):
+            self.exit()
 
     def on_unmount(self) -> None:
         self.session.close()
