@@ -53,8 +53,8 @@ def fields(session: Session, item: Item) -> list[Field]:
         Field("label 0", _side(session, item, 0), "strong"),
         Field("pair", f"{item.lexicon_row}{published}", "dim"),
         *[Field("hazard", f"{RISK} {HAZARDS.get(name, name)} ({name})", "warn") for name in item.hazards],
-        *_others(session, item),
         *_own(session, item),
+        *_others(session, item),
         Field("group", item.group_id, "dim"),
     ]
     return [Field(field.name, printable(field.text), field.tone) for field in found]
