@@ -2,6 +2,7 @@ import json
 import os
 import re
 import resource
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,22 @@ def test_advancing_passes_what_is_decided_starts_again_at_the_front_and_ends(dat
         session.decide("accept")
         more = session.advance()
     assert not more and session.progress().decided == 17
+
+
+def test_progress_counts_what_is_done_however_it_came_about(data, journal):
+    session = at(review(data), DOOR)
+    counts = [session.progress().decided]
+    session.decide("accept")
+    counts.append(session.progress().decided)
+    session.decide("reject")  # of the same
+    counts.append(session.progress().decided)
+    append(journal, [replace(read_journal(journal)[0], group_id=FRIDGE, digest=at(session, FRIDGE).current.digest)])
+    session.comment("seen")  # what ann wrote elsewhere meanwhile is read with it
+    counts.append(session.progress().decided)
+    for _ in range(4):
+        session.undo()
+        counts.append(session.progress().decided)
+    assert counts == [0, 1, 1, 2, 2, 1, 1, 0]
 
 
 def test_moving_stops_at_the_ends(data):

@@ -1,6 +1,7 @@
 """`cia review` in a real terminal, on candidates of the real EPIC annotations with rendered clips."""
 
 import os
+import pty
 import re
 import shutil
 import subprocess
@@ -142,6 +143,18 @@ def test_a_terminal_that_is_killed_keeps_every_decision(kitchen, terminal):
     window.kill()
     assert len(read_journal(kitchen / "verdicts" / "epic.jsonl")) == 5
     assert Session(kitchen, reviewer="ann").progress().decided == 5
+
+
+def test_a_review_ends_when_its_terminal_is_gone(kitchen):
+    leader, follower = pty.openpty()  # no hang-up is sent for it, as where a session keeps programs alive
+    command = [CIA, "review", "--data", kitchen, "--reviewer", "ann"]
+    process = subprocess.Popen(command, stdin=follower, stdout=follower, stderr=follower)
+    os.close(follower)
+    shown = b""
+    while b"quit" not in shown:
+        shown += os.read(leader, 65536)
+    os.close(leader)
+    process.wait(WAIT_S)
 
 
 def test_without_a_terminal_one_line_points_to_verdicts(kitchen):
