@@ -669,3 +669,16 @@ def test_progress_and_rate_are_on_top(data):
         assert "2/17 11%" in top and "60/h" in top.replace("59/h", "60/h") and "0:02:0" in top
 
     play(ReviewApp(session), story)
+
+
+def test_a_journal_that_somebody_breaks_meanwhile_is_told_and_the_decision_is_kept(data):
+    async def story(pilot):
+        path = data / "verdicts" / "epic.jsonl"
+        path.parent.mkdir()
+        path.write_text("accept it\n")
+        await pilot.press("u")
+        await pilot.pause()
+        assert f"{path} line 1 is no verdict" in told(pilot.app)
+        assert json.loads(path.read_text().splitlines()[1])["verdict"] == "unsure"
+
+    play(ReviewApp(session_of(data)), story)

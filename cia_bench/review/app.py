@@ -69,7 +69,7 @@ class ReviewApp(App):
     def __init__(self, session: Session, folders: Mapping[str, Path] | None = None, cache: Path | None = None):
         """`folders` and `cache` as in View."""
         super().__init__()
-        self.session = session
+        self.session, self._told = session, 0  # how many of its notes were shown
         self.view = View(session, folders or {}, cache)
 
     def compose(self) -> ComposeResult:
@@ -78,8 +78,7 @@ class ReviewApp(App):
     def on_mount(self) -> None:
         if self.console.color_system in PLAIN_COLOURS and self.theme == "textual-dark":
             self.theme = "ansi-dark"
-        for note in self.session.notes:
-            self.tell(note, "warning")
+        self._tell_notes()
         if not self.is_headless:
             self.set_interval(1, self._end_without_terminal)
 
@@ -87,6 +86,12 @@ class ReviewApp(App):
         """Textual would go on reading, as fast as it can, from a terminal that is gone."""
         if not os.isatty(0):
             self.exit()
+
+    def _tell_notes(self) -> None:
+        """Show what the session noted since."""
+        for note in self.session.notes[self._told :]:
+            self.tell(note, "warning")
+        self._told = len(self.session.notes)
 
     def on_unmount(self) -> None:
         self.session.close()
@@ -158,6 +163,7 @@ class ReviewApp(App):
             self.tell(str(error), "warning")
             return False
         self.view.show_swapped()
+        self._tell_notes()
         return saved
 
     def _repeats_pending(self, decision: str) -> bool:

@@ -173,9 +173,13 @@ def append(path: Path, verdicts: Sequence[Verdict]) -> None:
 def mend(path: Path) -> bool:
     """Set a last line aside, into <path>.cut-off, that was cut off while it was written; whether there was one.
 
-    Raises WriteError if it can't be written.
+    Raises WriteError if there is one and it can't be written. A journal that is whole is only read.
     """
-    if not path.exists():
+    try:
+        rest = path.read_bytes().rpartition(b"\n")[2]
+    except OSError:
+        return False  # of what can't be read, reading tells
+    if not rest or _is_whole(rest):
         return False
     with _opened(path) as handle:
         return _mend(handle, path)

@@ -90,7 +90,7 @@ class Session:
     ):
         """Open the queue of what is ready for review, in an order of ORDERS; with `clip_ids` that of their groups.
 
-        Raises BuildError, TableError, JournalError, ConfigError or WriteError for what can't be read or makes no sense.
+        Raises BuildError, TableError, JournalError or ConfigError for what can't be read or makes no sense.
         """
         if order not in ORDERS:
             raise ConfigError(f"unknown order {order!r}; choose from {', '.join(ORDERS)}")
@@ -99,7 +99,7 @@ class Session:
         self.journals = {source: journal_path(data, source, verdicts) for source in self.sources}
         self.skip_bad_rows = skip_bad_rows
         self.listed = None if clip_ids is None else self._clips_listed(clip_ids)
-        self.notes = [f"{path}: a cut-off last line was set aside" for path in self.journals.values() if mend(path)]
+        self.notes = [note for path in self.journals.values() if (note := _mended(path))]  # to be told
         self.pending: list[Verdict] = []  # said, but not on the disk
         self.problem: str | None = None  # why they are not
         self._read_journals()
@@ -408,6 +408,14 @@ class Session:
         except ValueError:
             return None
         return place["group_id"] if place["order"] == self.order else None
+
+
+def _mended(path: Path) -> str | None:
+    """Set a cut-off last line of a journal aside, and say so, or why not: what can be read can be looked at."""
+    try:
+        return f"{path}: a cut-off last line was set aside" if mend(path) else None
+    except WriteError as error:
+        return str(error)
 
 
 def _clips_path(data: Path, source: str) -> Path:

@@ -1,12 +1,16 @@
-"""What a review says is never lost: by two reviewers at once, and killed at any moment."""
+"""What a review says is never lost: by two reviewers at once, killed at any moment, on a full or a read-only disk."""
 
 import random
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from cia_bench.review.journal import read_journal
+from cia_bench.review.session import Session
 
 DECIDE = """
 import sys
@@ -65,3 +69,44 @@ def test_a_session_that_is_killed_loses_nothing_decided(data):
         assert len(said) <= len(decided) + 1, "at most one that it had no time to tell"
         told += len(decided)
     assert told > KILLS, "some were killed in the middle of deciding"
+
+
+@pytest.fixture
+def disk(tmp_path) -> Iterator[Path]:
+    """A small disk of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", folder], capture_output=True).returncode:
+        pytest.skip("this user may not mount a disk")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_on_a_full_disk_decisions_wait_until_there_is_room(data, disk):
+    journal = disk / "epic.jsonl"
+    session = Session(data, verdicts=journal, reviewer="ann")
+    assert session.decide("accept")
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file, pytest.raises(OSError):
+        while True:
+            file.write(bytes(1024))
+    reason = "so it is " * 800  # more than what is left of the journal's last block
+    assert not session.comment(reason) and "No space left on device" in session.problem
+    assert not session.decide("reject") and len(session.pending) == 2
+    assert [line.verdict for line in read_journal(journal)] == ["accept"]
+    filler.unlink()
+    assert session.flush() and session.problem is None
+    assert [line.verdict for line in read_journal(journal)] == ["accept", "comment", "reject"]
+
+
+def test_on_a_read_only_disk_a_review_opens_and_its_decisions_wait(data, disk):
+    journal = disk / "epic.jsonl"
+    assert Session(data, verdicts=journal, reviewer="ann").decide("accept")
+    journal.write_bytes(journal.read_bytes() + b'{"group_id')
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    session = Session(data, verdicts=journal, reviewer="ann")
+    assert session.progress().decided == 1 and "Read-only file system" in session.notes[0]
+    assert not session.decide("unsure") and "Read-only file system" in session.problem
+    subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+    assert session.flush()
+    assert [line.verdict for line in read_journal(journal)] == ["accept", "unsure"]
