@@ -420,6 +420,11 @@ def test_in_the_order_of_disagreement_a_decision_settles(data):
         assert "settled by accept or reject" in told(pilot.app)
         await pilot.press("r", "2")
 
+    async def small(pilot):
+        says = [line.split("says     ")[1].split(":")[0] for line in screen(pilot.app).split("\n") if " says " in line]
+        assert says == ["bob", "cia-bench"], "what there is to settle, before all hazards"
+
+    play(ReviewApp(session_of(data, order="disagreement")), small)
     play(ReviewApp(session_of(data, order="disagreement")), story, (160, 48))
     last = journal(data)[-1]
     assert (last["verdict"], last["decision"], last["reason"]) == ("final", "reject", REASONS[1])

@@ -8,7 +8,7 @@ from rich.cells import cell_len, set_cell_size
 from cia_bench.errors import printable
 from cia_bench.hazards import CLIP_HAZARDS, GROUP_HAZARDS
 from cia_bench.review.decisions import word_of
-from cia_bench.review.journal import DECISIONS
+from cia_bench.review.journal import DECISIONS, SHIPPED
 from cia_bench.review.session import Item, Session
 
 MARKS = {"accept": "✓", "reject": "✗", "unsure": "?", None: "·"}
@@ -47,14 +47,16 @@ def phrases(session: Session, item: Item) -> str:
 def fields(session: Session, item: Item) -> list[Field]:
     """All that there is to know of a candidate, what matters most first."""
     published = f", published as {item.published_id}" if item.published_id else ""
+    others = _others(session, item)
     found = [
         Field("noun", item.noun or "(none)", "strong"),
         Field("label 1", _side(session, item, 1), "strong"),
         Field("label 0", _side(session, item, 0), "strong"),
+        *_own(session, item),
+        *(others if session.settles else []),
         Field("pair", f"{item.lexicon_row}{published}", "dim"),
         *[Field("hazard", f"{RISK} {HAZARDS.get(name, name)} ({name})", "warn") for name in item.hazards],
-        *_own(session, item),
-        *_others(session, item),
+        *([] if session.settles else others),  # last, so as not to lead
         Field("group", item.group_id, "dim"),
     ]
     return [Field(field.name, printable(field.text), field.tone) for field in found]
@@ -120,8 +122,8 @@ def _side(session: Session, item: Item, label: int) -> str:
 
 
 def _others(session: Session, item: Item) -> list[Field]:
-    """What each other reviewer says."""
-    names = dict.fromkeys(line.reviewer for line in session.lines(item))
+    """What each other reviewer says, what ships with cia-bench last."""
+    names = sorted(dict.fromkeys(line.reviewer for line in session.lines(item)), key=SHIPPED.__eq__)
     return [Field("says", f"{name}: {_said(session, item, name)}") for name in names if name != session.reviewer]
 
 
