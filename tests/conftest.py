@@ -109,3 +109,17 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     run = run_cia("demo", "--size", "tiny", cwd=root)
     assert run.returncode == 0, run.stderr
     return Demo(root / "cia-demo", run.stdout, run.stderr)
+
+
+@pytest.fixture
+def place(demo, tmp_path) -> Path:
+    """A folder with a copy of the demo's data, store and checkpoint under their default names."""
+    for name in ("cia-data", "cia-embeddings", "lift-pixels"):
+        shutil.copytree(demo.folder / name, tmp_path / name)
+    return tmp_path
+
+
+def first_validation_clip(place: Path) -> tuple[str, Path]:
+    clips = pd.read_parquet(place / "cia-data" / "synthetic" / "clips.parquet")
+    clip = clips[clips.split == "validation"].iloc[5]
+    return clip.clip_id, place / "cia-data" / "synthetic" / "videos" / clip.video

@@ -1,4 +1,3 @@
-import csv
 import re
 import subprocess
 import sys
@@ -41,54 +40,6 @@ def test_help_names_the_commands_and_version_the_version():
     for command in ("build", "verify", "eval", "leaderboard"):
         assert re.search(rf"^  {command}  ", run.stdout, re.MULTILINE)
     assert run_cia("--version").stdout == f"cia, version {__version__}\n"
-
-
-def test_the_whole_way_with_every_option(tmp_path):
-    build = run_cia(
-        "build", "--source", "epic", "--annotations", SAMPLE, "--out", "data", "--profile", "paper", cwd=tmp_path
-    )
-    assert build.stdout.startswith("epic, profile paper: 8 groups, 319 clips\ncandidates: 74, of which 74 ready")
-    assert "\nleft out: epic/" in build.stdout and "\nstrict split: by subject, " in build.stdout
-    assert "under both labels, kept with the first: P03/videos/P03_01_159.0_160.5\n" in build.stdout
-    assert re.search(r"wrote data/epic, fingerprint [0-9a-f]{12}\n$", build.stdout)
-    verify = run_cia("verify", "--data", "data", cwd=tmp_path)
-    assert verify.stdout.startswith("data/epic is sound: 8 groups, 319 clips, fingerprint ")
-    (tmp_path / "save.py").write_text(
-        "import numpy as np, cia_bench\n"
-        "clips = cia_bench.read_data('data').clips.drop_duplicates('clip_id')\n"
-        "np.savez('e.npz', ids=clips.clip_id.to_numpy(str), vectors=np.c_[clips.label, 1 - clips.label])\n"
-    )
-    subprocess.run([sys.executable, "save.py"], cwd=tmp_path, check=True)
-    options = (
-        "--data",
-        "data",
-        "--source",
-        "epic",
-        "--embeddings",
-        "e.npz",
-        "--model",
-        "x:y",
-        "--parameters",
-        5,
-        "--out",
-        "r",
-    )
-    scored = run_cia("eval", *options, cwd=tmp_path)
-    assert "epic       100.0 [100.0, 100.0], a constant answer 52.9; 8 groups, 131" in scored.stdout
-    assert scored.stdout.endswith("wrote r/x_y\n")
-    for form in ("table", "md", "csv"):
-        printed = run_cia("leaderboard", "--results", "r", "--format", form, cwd=tmp_path)
-        assert (
-            run_cia("leaderboard", "--results", "r", "--format", form, "--out", "board", cwd=tmp_path).returncode == 0
-        )
-        assert (tmp_path / "board").read_text() == printed.stdout
-        assert "x:y" in printed.stdout and "constant" in printed.stdout
-    assert (
-        run_cia("leaderboard", "--results", "r", "--out", "new/board.csv", cwd=tmp_path).stdout
-        == "wrote new/board.csv\n"
-    )
-    with (tmp_path / "new" / "board.csv").open() as file:
-        assert [row["model"] for row in csv.DictReader(file)] == ["x:y", "constant"]
 
 
 def test_the_four_commands_work_bare(data, embeddings, tmp_path):

@@ -7,18 +7,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from conftest import SAMPLE, refusal, run_cia, snapshot
+from conftest import first_validation_clip, snapshot
 from test_extract import write_damaged_video
 
 from cia_bench.cli import main
-
-
-@pytest.fixture
-def place(demo, tmp_path) -> Path:
-    """A folder with a copy of the demo's data, store and checkpoint under their default names."""
-    for name in ("cia-data", "cia-embeddings", "lift-pixels"):
-        shutil.copytree(demo.folder / name, tmp_path / name)
-    return tmp_path
 
 
 @pytest.fixture(scope="module")
@@ -28,40 +20,6 @@ def unchanged_place(demo, tmp_path_factory) -> tuple[Path, dict[str, bytes]]:
     for name in ("cia-data", "cia-embeddings", "lift-pixels"):
         shutil.copytree(demo.folder / name, folder / name)
     return folder, snapshot(folder)
-
-
-def first_validation_clip(place: Path) -> tuple[str, Path]:
-    clips = pd.read_parquet(place / "cia-data" / "synthetic" / "clips.parquet")
-    clip = clips[clips.split == "validation"].iloc[5]
-    return clip.clip_id, place / "cia-data" / "synthetic" / "videos" / clip.video
-
-
-def test_eval_with_a_model_alone_extracts_what_the_store_lacks(place):
-    shutil.rmtree(place / "cia-embeddings")
-    first = run_cia("eval", "--model", "pixels:concat", cwd=place)
-    assert first.stdout.startswith("pixels: 280 new embeddings, 0 kept, in cia-embeddings/pixels\n"), first.stderr
-    assert "pixels:concat (1728 numbers)" in first.stdout
-    again = run_cia("eval", "--model", "pixels:mean", cwd=place)
-    assert again.stdout.startswith("pixels: 0 new embeddings, 280 kept, in cia-embeddings/pixels\n")
-
-
-def test_a_corrupt_clip_is_one_failure_and_changes_no_other_answer(place):
-    run_cia("eval", "--model", "pixels:concat", cwd=place)
-    predictions = place / "cia-results" / "pixels_concat" / "predictions.parquet"
-    before = pd.read_parquet(predictions)
-    shutil.rmtree(place / "cia-results")
-    clip_id, video = first_validation_clip(place)
-    video.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
-    run = run_cia("eval", "--model", "pixels:concat", cwd=place)
-    assert run.returncode == 0, run.stderr
-    assert "pixels: 0 new embeddings, 279 kept, in cia-embeddings/pixels\n" in run.stdout
-    assert f"pixels: failed {clip_id}: " in run.stdout and video.name in run.stdout
-    assert "coverage: 168 of 168 training rows and 111 of 112 validation rows; the other clips failed" in run.stdout
-    failures = pd.read_parquet(place / "cia-embeddings" / "pixels" / "failures.parquet")
-    assert failures.clip_id.tolist() == [clip_id]
-    after = pd.read_parquet(predictions)
-    pd.testing.assert_frame_equal(after, before[before.clip_id != clip_id].reset_index(drop=True))
-    assert "coverage: 168 of 168 training rows and 111 of 112" in run_cia("leaderboard", cwd=place).stdout
 
 
 def test_a_mended_clip_is_scored_after_retry_failed(place, monkeypatch):
@@ -98,16 +56,6 @@ def test_a_mended_clip_is_scored_after_retry_failed(place, monkeypatch):
     assert not len(pd.read_parquet(place / "cia-embeddings" / "pixels" / "failures.parquet"))
     again = cia("extract --model pixels --retry-failed")
     assert again.stdout == "pixels: 0 new embeddings, 280 kept, in cia-embeddings/pixels\n"
-
-
-def test_sources_without_videos_or_embeddings_are_left_out_and_named(place):
-    run_cia("build", "--source", "epic", "--annotations", SAMPLE, cwd=place)
-    extracted = run_cia("extract", "--model", "pixels", cwd=place)
-    assert "left out epic: no folder with its videos at cia-data/epic/videos" in extracted.stderr
-    scored = run_cia("eval", "--model", "pixels:mean", cwd=place, CIA_VIDEOS="elsewhere")
-    assert "left out epic: no embedding of its clips" in scored.stdout, scored.stderr
-    message = refusal("extract", "--model", "pixels", "--source", "epic", cwd=place, CIA_VIDEOS="elsewhere")
-    assert "no folder with the videos of epic at cia-data/epic/videos or elsewhere/epic; give --videos DIR" in message
 
 
 @pytest.mark.parametrize(

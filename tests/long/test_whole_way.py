@@ -1,10 +1,14 @@
-"""From rendered videos to a leaderboard, command by command and by `cia demo` twice."""
+"""From annotations or rendered videos to a leaderboard: commands one after the other, and `cia demo` twice."""
 
+import csv
 import json
 import re
 import shutil
+import subprocess
+import sys
 
-from conftest import run_cia, snapshot
+import pandas as pd
+from conftest import SAMPLE, first_validation_clip, refusal, run_cia, snapshot
 
 
 def test_the_whole_way_command_by_command(tmp_path):
@@ -37,3 +41,89 @@ def test_a_second_demo_keeps_what_is_there_and_ends_the_same(demo, tmp_path):
     run = run_cia("demo", "--size", "tiny", cwd=tmp_path)
     assert run.returncode == 0 and run.stdout == demo.output and run.stderr == ""
     assert snapshot(folder) == snapshot(demo.folder)
+
+
+def test_the_whole_way_with_every_option(tmp_path):
+    build = run_cia(
+        "build", "--source", "epic", "--annotations", SAMPLE, "--out", "data", "--profile", "paper", cwd=tmp_path
+    )
+    assert build.stdout.startswith("epic, profile paper: 8 groups, 319 clips\ncandidates: 74, of which 74 ready")
+    assert "\nleft out: epic/" in build.stdout and "\nstrict split: by subject, " in build.stdout
+    assert "under both labels, kept with the first: P03/videos/P03_01_159.0_160.5\n" in build.stdout
+    assert re.search(r"wrote data/epic, fingerprint [0-9a-f]{12}\n$", build.stdout)
+    verify = run_cia("verify", "--data", "data", cwd=tmp_path)
+    assert verify.stdout.startswith("data/epic is sound: 8 groups, 319 clips, fingerprint ")
+    (tmp_path / "save.py").write_text(
+        "import numpy as np, cia_bench\n"
+        "clips = cia_bench.read_data('data').clips.drop_duplicates('clip_id')\n"
+        "np.savez('e.npz', ids=clips.clip_id.to_numpy(str), vectors=np.c_[clips.label, 1 - clips.label])\n"
+    )
+    subprocess.run([sys.executable, "save.py"], cwd=tmp_path, check=True)
+    options = (
+        "--data",
+        "data",
+        "--source",
+        "epic",
+        "--embeddings",
+        "e.npz",
+        "--model",
+        "x:y",
+        "--parameters",
+        5,
+        "--out",
+        "r",
+    )
+    scored = run_cia("eval", *options, cwd=tmp_path)
+    assert "epic       100.0 [100.0, 100.0], a constant answer 52.9; 8 groups, 131" in scored.stdout
+    assert scored.stdout.endswith("wrote r/x_y\n")
+    for form in ("table", "md", "csv"):
+        printed = run_cia("leaderboard", "--results", "r", "--format", form, cwd=tmp_path)
+        assert (
+            run_cia("leaderboard", "--results", "r", "--format", form, "--out", "board", cwd=tmp_path).returncode == 0
+        )
+        assert (tmp_path / "board").read_text() == printed.stdout
+        assert "x:y" in printed.stdout and "constant" in printed.stdout
+    assert (
+        run_cia("leaderboard", "--results", "r", "--out", "new/board.csv", cwd=tmp_path).stdout
+        == "wrote new/board.csv\n"
+    )
+    with (tmp_path / "new" / "board.csv").open() as file:
+        assert [row["model"] for row in csv.DictReader(file)] == ["x:y", "constant"]
+
+
+def test_eval_with_a_model_alone_extracts_what_the_store_lacks(place):
+    shutil.rmtree(place / "cia-embeddings")
+    first = run_cia("eval", "--model", "pixels:concat", cwd=place)
+    assert first.stdout.startswith("pixels: 280 new embeddings, 0 kept, in cia-embeddings/pixels\n"), first.stderr
+    assert "pixels:concat (1728 numbers)" in first.stdout
+    again = run_cia("eval", "--model", "pixels:mean", cwd=place)
+    assert again.stdout.startswith("pixels: 0 new embeddings, 280 kept, in cia-embeddings/pixels\n")
+
+
+def test_a_corrupt_clip_is_one_failure_and_changes_no_other_answer(place):
+    run_cia("eval", "--model", "pixels:concat", cwd=place)
+    predictions = place / "cia-results" / "pixels_concat" / "predictions.parquet"
+    before = pd.read_parquet(predictions)
+    shutil.rmtree(place / "cia-results")
+    clip_id, video = first_validation_clip(place)
+    video.write_bytes(video.read_bytes()[: video.stat().st_size // 2])
+    run = run_cia("eval", "--model", "pixels:concat", cwd=place)
+    assert run.returncode == 0, run.stderr
+    assert "pixels: 0 new embeddings, 279 kept, in cia-embeddings/pixels\n" in run.stdout
+    assert f"pixels: failed {clip_id}: " in run.stdout and video.name in run.stdout
+    assert "coverage: 168 of 168 training rows and 111 of 112 validation rows; the other clips failed" in run.stdout
+    failures = pd.read_parquet(place / "cia-embeddings" / "pixels" / "failures.parquet")
+    assert failures.clip_id.tolist() == [clip_id]
+    after = pd.read_parquet(predictions)
+    pd.testing.assert_frame_equal(after, before[before.clip_id != clip_id].reset_index(drop=True))
+    assert "coverage: 168 of 168 training rows and 111 of 112" in run_cia("leaderboard", cwd=place).stdout
+
+
+def test_sources_without_videos_or_embeddings_are_left_out_and_named(place):
+    run_cia("build", "--source", "epic", "--annotations", SAMPLE, cwd=place)
+    extracted = run_cia("extract", "--model", "pixels", cwd=place)
+    assert "left out epic: no folder with its videos at cia-data/epic/videos" in extracted.stderr
+    scored = run_cia("eval", "--model", "pixels:mean", cwd=place, CIA_VIDEOS="elsewhere")
+    assert "left out epic: no embedding of its clips" in scored.stdout, scored.stderr
+    message = refusal("extract", "--model", "pixels", "--source", "epic", cwd=place, CIA_VIDEOS="elsewhere")
+    assert "no folder with the videos of epic at cia-data/epic/videos or elsewhere/epic; give --videos DIR" in message
