@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as for a shell's background job: the commands would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 REPOSITORY = Path(__file__).parent.parent
 SAMPLE = REPOSITORY / "tests" / "data" / "epic"
 SHARED = REPOSITORY.parent / "shared"
