@@ -42,13 +42,8 @@ class Table:
 
         Raises TableError as `read` does.
         """
-        if not path.is_file():
-            raise TableError(f"{path} does not exist")
-        try:
-            table = pq.read_table(path, filters=[(column, "in", list(values))] if values else pc.scalar(False))
-        except Exception as error:  # damaged bytes make pyarrow raise nearly anything
-            raise TableError(f"{path} can't be read as Parquet: {error}") from error
-        return self.select(table, path)
+        wanted = [(column, "in", list(values))] if values else pc.scalar(False)
+        return self.select(read_parquet(path, filters=wanted), path)
 
     def select(self, table: pa.Table, path: Path) -> pd.DataFrame:
         """The rows of an Arrow table read from `path`; raises TableError as `read` does."""
@@ -118,12 +113,15 @@ def _same_values(found: pa.DataType, expected: pa.DataType) -> bool:
     return pa.types.is_large_string(found) and pa.types.is_string(expected)
 
 
-def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """Read one Parquet file, all its columns or those of `columns` that it has; raises TableError if there is none."""
+def read_parquet(path: Path, columns: list[str] | None = None, filters=None) -> pa.Table:
+    """Read one Parquet file, all its columns or those of `columns` that it has; raises TableError if there is none.
+
+    `filters` choose rows, as those of pyarrow.parquet.read_table.
+    """
     if not path.is_file():
         raise TableError(f"{path} does not exist")
     try:
-        table = pq.ParquetFile(path).read(columns)
+        table = pq.ParquetFile(path).read(columns) if filters is None else pq.read_table(path, filters=filters)
         table.validate(full=True)  # text that is not UTF-8 would fail later
     except Exception as error:  # damaged bytes make pyarrow raise nearly anything
         raise TableError(f"{path} can't be read as Parquet: {error}") from error
