@@ -201,10 +201,10 @@ def _opened(path: Path) -> Iterator[int]:
 
 def _mend(handle: int, path: Path) -> bool:
     """Make the journal end with a whole line; whether one that was cut off had to be set aside."""
+    if _ends_with_a_line(handle):
+        return False
     content = path.read_bytes()
     rest = content.rpartition(b"\n")[2]
-    if not rest:
-        return False
     if _is_whole(rest):
         _write(handle, b"\n")
         return False
@@ -215,6 +215,14 @@ def _mend(handle: int, path: Path) -> bool:
     os.ftruncate(handle, len(content) - len(rest))
     logger.warning("%s: the last line was cut off; it was set aside into %s%s", path, path.name, CUT_OFF)
     return True
+
+
+def _ends_with_a_line(handle: int) -> bool:
+    """Whether there is nothing after the last end of a line: asked before each verdict, without reading all of them."""
+    if not os.fstat(handle).st_size:
+        return True
+    os.lseek(handle, -1, os.SEEK_END)
+    return os.read(handle, 1) == b"\n"
 
 
 def _write(handle: int, content: bytes) -> None:
