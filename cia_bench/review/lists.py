@@ -4,7 +4,7 @@ from textual.content import Content
 
 from cia_bench.errors import printable
 from cia_bench.review.rows import Parts, Rows
-from cia_bench.review.session import SAMPLE, Item, Session
+from cia_bench.review.session import Item, Session
 from cia_bench.review.wording import CONFLICT, DROPPED, MARKS, RISK, cut, duration, phrases
 
 ROOMY, NOUN_CELLS = 36, 14  # from which width the nouns have a column, and its own
@@ -75,9 +75,6 @@ class Clips(Rows):
         if item is None:
             return ""
         phrase = printable(self.session.sides(item)[1 - self.label])
-        clips = self.session.clips(item.group_id)
-        swapped = self.session.word(item).is_swapped
-        count = int((clips.label == (1 - self.label if swapped else self.label)).sum())
-        first = page % max(1, -(-count // SAMPLE)) * SAMPLE
+        first, count = self.session.places(item, self.label, page)
         places = f"{first + 1} to {first + len(self.clips)} of {count}" if count else "no clips"
         return f"label {self.label}: {phrase}, {places}"

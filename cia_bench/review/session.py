@@ -151,11 +151,17 @@ class Session:
 
         Page after page gives others, and the first again after the last. Of a review of listed clips only those.
         """
+        own = self._of_label(item, label)
+        return own.iloc[_first(page, len(own)) :][:SAMPLE]
+
+    def places(self, item: Item, label: int, page: int) -> tuple[int, int]:
+        """The number of a page's first clip, from 0 on, and how many clips the label has."""
+        count = len(self._of_label(item, label))
+        return _first(page, count), count
+
+    def _of_label(self, item: Item, label: int) -> pd.DataFrame:
         clips = self.clips(item.group_id)
-        own = clips[clips.label == (1 - label if self.word(item).is_swapped else label)]
-        pages = max(1, -(-len(own) // SAMPLE))
-        first = page % pages * SAMPLE
-        return own.iloc[first : first + SAMPLE]
+        return clips[clips.label == (1 - label if self.word(item).is_swapped else label)]
 
     def progress(self) -> Progress:
         """How far this review is."""
@@ -444,6 +450,11 @@ def _item(row) -> Item:
         {name: int(getattr(row, name)) for name in COUNTS},
         group_digest(row),
     )
+
+
+def _first(page: int, count: int) -> int:
+    """Where a page of `count` clips begins; after the last comes the first again."""
+    return page % max(1, -(-count // SAMPLE)) * SAMPLE
 
 
 def _retract(line: Verdict) -> Verdict:
