@@ -64,6 +64,25 @@ skip_option = click.option(
 )
 
 
+def journal_options(command):
+    """The options of all that reads journals."""
+    for option in (
+        click.option(
+            "--skip-bad-rows", is_flag=True, help="Leave out and name a journal's broken lines, not refuse it."
+        ),
+        click.option("--verdicts", "journal", type=FILE, help="Your journal; default DATA/verdicts/<source>.jsonl."),
+        data_option,
+    ):
+        command = option(command)
+    return command
+
+
+sources_option = click.option("--source", "sources", multiple=True, help="Only this source; may be repeated.")
+source_option = click.option("--source", help="Whose candidates; needed if several sources are built.")
+reviewer_option = click.option("--reviewer", help="Whose verdicts; default: the name you are logged in with.")
+only_option = click.option("--reviewer", help="Only this reviewer; default: all.")
+
+
 def _weights(pairs: tuple[str, ...]) -> dict[str, str]:
     """The pairs M=DIR by M."""
     for pair in pairs:
@@ -273,11 +292,10 @@ def pairs(sources: tuple[str, ...], annotations: Path | None, propose: bool, cac
 
 
 @main.command()
-@data_option
-@click.option("--source", "sources", multiple=True, help="Review only this source; may be repeated.")
+@journal_options
+@sources_option
 @videos_option
-@click.option("--verdicts", type=FILE, help="Your journal of the one source; default DATA/verdicts/<source>.jsonl.")
-@click.option("--reviewer", help="Who decides; default: the name you are logged in with.")
+@reviewer_option
 @click.option(
     "--order",
     default="risk",
@@ -285,14 +303,13 @@ def pairs(sources: tuple[str, ...], annotations: Path | None, propose: bool, cac
     help="What comes first: risk, size or random; or disagreement, to settle what reviewers differ on.",
 )
 @click.option("--clips", type=FILE, help="Review these clips: a clip id a line, or a .csv or .parquet with clip_id.")
-@click.option("--skip-bad-rows", is_flag=True, help="Leave out broken lines of a journal, not refuse them.")
-def review(data: Path, sources: tuple[str, ...], videos, verdicts, reviewer, order, clips, skip_bad_rows) -> None:
+def review(data: Path, sources: tuple[str, ...], videos, journal, reviewer, order, clips, skip_bad_rows) -> None:
     """Review candidate groups on a screen: accept, reject, or be unsure."""
     from cia_bench.review.clip_list import read_clip_list
     from cia_bench.review.session import Session
 
     listed = read_clip_list(clips) if clips is not None else None
-    session = Session(data, sources, verdicts, reviewer, order, listed, skip_bad_rows)
+    session = Session(data, sources, journal, reviewer, order, listed, skip_bad_rows)
     from cia_bench.review.app import review as show
 
     show(session, videos)
@@ -540,25 +557,6 @@ def leaderboard(results: tuple[Path, ...], form: str | None, out: Path | None) -
 @main.group()
 def verdicts() -> None:
     """Say what reviewers decided and how far they agree; take verdicts to a spreadsheet and back."""
-
-
-def journal_options(command):
-    """The options of all that reads journals."""
-    for option in (
-        click.option(
-            "--skip-bad-rows", is_flag=True, help="Leave out and name a journal's broken lines, not refuse it."
-        ),
-        click.option("--verdicts", "journal", type=FILE, help="Your journal; default DATA/verdicts/<source>.jsonl."),
-        data_option,
-    ):
-        command = option(command)
-    return command
-
-
-sources_option = click.option("--source", "sources", multiple=True, help="Only this source; may be repeated.")
-source_option = click.option("--source", help="Whose candidates; needed if several sources are built.")
-reviewer_option = click.option("--reviewer", help="Whose verdicts; default: the name you are logged in with.")
-only_option = click.option("--reviewer", help="Only this reviewer; default: all.")
 
 
 @verdicts.command()
