@@ -59,9 +59,6 @@ def decode_ahead(jobs: Iterable[Job], workers: int, limit_s: float, ahead: int) 
     jobs, to_decode = itertools.tee(jobs)  # the second is ahead of the first
     with contextlib.closing(call_ahead(decode, to_decode, workers, limit_s, ahead)) as answers:
         for job, answer in zip(jobs, answers, strict=True):
-            yield _lost(job, answer, limit_s) if isinstance(answer, Lost) else answer
-
-
-def _lost(job: Job, lost: Lost, limit_s: float) -> Decoded:
-    why = f"the decoder died on it ({lost.end})" if lost.end else f"decoding took more than {limit_s:g} s"
-    return Decoded(failure=str(DecodeError(f"{job.path}: {why}")))
+            if isinstance(answer, Lost):
+                answer = Decoded(failure=str(answer.while_decoding(job.path, limit_s)))
+            yield answer

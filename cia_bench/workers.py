@@ -17,9 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
-from cia_bench.errors import WorkerError
+from cia_bench.errors import DecodeError, WorkerError
 
 START_S = 300  # for a worker to come up, imports on a busy machine included
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"  # safe beside CUDA
@@ -31,6 +32,11 @@ class Lost:
     """What there is in place of an answer that never came."""
 
     end: str | None  # of the worker, as "signal 9"; None if it took too long
+
+    def while_decoding(self, path: Path, limit_s: float) -> DecodeError:
+        """What is to be told of a video whose decoding is lost."""
+        why = f"the decoder died on it ({self.end})" if self.end else f"decoding took more than {limit_s:g} s"
+        return DecodeError(f"{path}: {why}")
 
 
 class Worker:

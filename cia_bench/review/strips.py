@@ -136,8 +136,7 @@ class Strips:
             return answer
         if self.stopped.is_set():
             raise WorkerError("the workers were ended")
-        why = f"the decoder died on it ({answer.end})" if answer.end else f"decoding took more than {self.limit_s:g} s"
-        raise DecodeError(f"{job.path}: {why}")
+        raise answer.while_decoding(job.path, self.limit_s)
 
     def close(self) -> None:
         """End the workers, in the middle of a clip if need be: whoever waits for it gets a NoStrip."""
