@@ -71,6 +71,68 @@ class LiFT(nn.Module):
         return self.decoder(walk(z_s, z_d, x.shape[1])), z_s, z_d
 
 
+class Layer(nn.TransformerEncoderLayer):
+    """torch's layer before-norm, worked out for no more tokens than are read."""
+
+    def forward(self, x: Tensor, read: int | None = None) -> Tensor:
+        """Tokens (B, N, W) -> (B, N, W); or, of the first `read` tokens alone, (B, read, W).
+
+        Without gradients and dropout x may be overwritten.
+        """
+        normed = self.norm1(x)
+        mixed = self._attend_all(normed) if read is None else self._attend_first(normed, read)
+        x = x[:, :read]
+        if not (self.training or torch.is_grad_enabled() or torch.is_autocast_enabled(x.device.type)):
+            return self._added_in_place(x.contiguous(), mixed)
+        x = x + self.dropout1(self.self_attn.out_proj(mixed))
+        hidden = self.dropout(F.relu(self.linear1(self.norm2(x)), inplace=True))
+        return x + self.dropout2(self.linear2(hidden))
+
+    def _added_in_place(self, x: Tensor, mixed: Tensor) -> Tensor:
+        """What is left to do after attention, (B, N, W) -> (B, N, W), in fewer passes over memory.
+
+        Products are added into x. relu(h + b) is max(h, -b) + b, of which the last term joins the next map's bias.
+        """
+        tokens, first, second, out = x.flatten(0, 1), self.linear1, self.linear2, self.self_attn.out_proj
+        tokens.addmm_(mixed.flatten(0, 1), out.weight.t()).add_(out.bias)
+        hidden = F.linear(self.norm2(tokens), first.weight).clamp_min_(-first.bias)
+        tokens.addmm_(hidden, second.weight.t()).add_(second.bias + second.weight @ first.bias)
+        return x
+
+    def _attend_all(self, x: Tensor) -> Tensor:
+        """What each token takes from all, before the output's linear map: (B, N, W) -> (B, N, W).
+
+        A key's bias moves all scores of a query alike, and so no share; the others' are added without the keys'.
+        """
+        B, N, W = x.shape
+        heads, size = self.self_attn.num_heads, W // self.self_attn.num_heads
+        query_bias, _, value_bias = self.self_attn.in_proj_bias.view(3, heads, 1, size)
+        into = F.linear(x, self.self_attn.in_proj_weight).view(B, N, 3, heads, size)
+        query, key, value = into.permute(2, 0, 3, 1, 4)  # (B, heads, N, size)
+        query, value = query + query_bias, value + value_bias
+        mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=self._dropout())
+        return mixed.transpose(1, 2).reshape(B, N, W)
+
+    def _attend_first(self, x: Tensor, read: int) -> Tensor:
+        """The same of the first tokens alone, (B, N, W) -> (B, read, W), without a key or a value of any token.
+
+        With R queries, (q K) x^T is less work than q (x K^T)^T, and (shares x) V than shares (x V).
+        """
+        B, N, W = x.shape
+        heads, size = self.self_attn.num_heads, W // self.self_attn.num_heads
+        of_query, of_key, of_value = self.self_attn.in_proj_weight.view(3, heads, size, W)
+        query_bias, _, value_bias = self.self_attn.in_proj_bias.view(3, heads, size)
+        query = F.linear(x[:, :read], of_query.flatten(0, 1), query_bias.flatten()).view(B, read, heads, size)
+        scores = torch.einsum("brhs,hsw->brhw", query, of_key).reshape(B, read * heads, W) @ x.transpose(1, 2)
+        shares = F.dropout((scores / size**0.5).softmax(dim=-1), self._dropout())  # (B, read heads, N)
+        mixed = torch.einsum("brhw,hsw->brhs", (shares @ x).reshape(B, read, heads, W), of_value)
+        mixed = mixed + shares.sum(dim=-1).view(B, read, heads, 1) * value_bias  # dropout: they need not add up to 1
+        return mixed.reshape(B, read, W)
+
+    def _dropout(self) -> float:
+        return self.self_attn.dropout if self.training else 0.0
+
+
 class Encoder(nn.Module):
     """A transformer over the frames and two learnt vectors, which become z_s and z_d."""
 
@@ -80,7 +142,7 @@ class Encoder(nn.Module):
         self.cls_static = nn.Parameter(torch.randn(1, 1, width))
         self.cls_dynamic = nn.Parameter(torch.randn(1, 1, width))
         self.input_proj = nn.Linear(config.feature_dim, width)
-        layer = nn.TransformerEncoderLayer(
+        layer = Layer(
             width, config.heads, 4 * width, config.dropout, activation="relu", batch_first=True, norm_first=True
         )
         self.transformer = nn.TransformerEncoder(layer, config.layers, enable_nested_tensor=False)
@@ -92,9 +154,13 @@ class Encoder(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         B, T, _ = x.shape
         frames = self.input_proj(x)  # (B, T, W)
-        frames = frames + time_codes(T, frames.shape[2]).to(frames)
+        frames += time_codes(T, frames.shape[2], x.device).to(frames)
         learnt = torch.cat([self.cls_static, self.cls_dynamic], dim=1).expand(B, -1, -1)  # (B, 2, W), without a time
-        tokens = self.transformer(torch.cat([learnt, frames], dim=1))  # (B, 2 + T, W)
+        tokens = torch.cat([learnt, frames], dim=1)  # (B, 2 + T, W)
+        *layers, last = self.transformer.layers
+        for layer in layers:
+            tokens = layer(tokens)
+        tokens = last(tokens, read=2)
         z_s = self.static_norm(self.static_proj(tokens[:, 0]))
         z_d = self.dynamic_norm(self.dynamic_proj(tokens[:, 1]))
         return z_s, z_d
@@ -120,24 +186,33 @@ class Decoder(nn.Module):
         return self.model(z)
 
 
-def time_codes(T: int, width: int) -> Tensor:
-    """The sinusoidal code of each frame index 0..T-1: (T, width) float64, sines on even places, cosines on odd ones."""
-    frame, place = torch.arange(T, dtype=torch.float64), torch.arange(width)
-    angle = frame[:, None] / 10000 ** ((place - place % 2).double() / width)  # (T, width)
+def time_codes(T: int, width: int, device: torch.device | str = "cpu") -> Tensor:
+    """The sinusoidal code of each frame index 0..T-1: (T, width), sines on even places, cosines on odd ones.
+
+    In float64, or float32 on mps, which has no other.
+    """
+    exact = torch.float32 if torch.device(device).type == "mps" else torch.float64
+    frame, place = torch.arange(T, dtype=exact, device=device), torch.arange(width, device=device)
+    angle = frame[:, None] / 10000 ** ((place - place % 2).to(exact) / width)  # (T, width)
     return torch.where(place % 2 == 0, angle.sin(), angle.cos())
 
 
 def walk(z_s: Tensor, z_d: Tensor, T: int) -> Tensor:
     """T points on the straight path from z_s to z_s + z_d: (B, W), (B, W) -> (B, T, W)."""
-    times = torch.arange(T).to(z_s) / (T - 1)
-    return z_s[:, None] + times[:, None] * z_d[:, None]
+    exact = torch.promote_types(
+        z_s.dtype, torch.float32
+    )  # for the times: bfloat16 has none between 125/128 and 126/128
+    times = torch.arange(T, dtype=exact, device=z_s.device) / (T - 1)
+    return (z_s[:, None] + times[:, None] * z_d[:, None]).to(z_s.dtype)
 
 
-def lift_loss(x: Tensor, x_hat: Tensor, z_s: Tensor, z_d: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def lift_loss(
+    x: Tensor, x_hat: Tensor, z_s: Tensor, z_d: Tensor, orthogonality_weight: float = ORTHOGONALITY_WEIGHT
+) -> tuple[Tensor, Tensor, Tensor]:
     """The loss and its two terms: the reconstruction's mean squared error, and the mean |cos| of z_s and z_d.
 
     The mean is over all elements as in the released code; the paper writes a sum over frames.
     """
     reconstruction = F.mse_loss(x_hat, x)
     orthogonality = F.cosine_similarity(z_s, z_d, dim=-1).abs().mean()
-    return reconstruction + ORTHOGONALITY_WEIGHT * orthogonality, reconstruction, orthogonality
+    return reconstruction + orthogonality_weight * orthogonality, reconstruction, orthogonality
