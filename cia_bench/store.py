@@ -25,6 +25,7 @@ from cia_bench.tables import FAILURES, STORED, read_embeddings, read_stored
 RECORD = "store.json"
 RECORD_FIELDS = {"encoder": str, "parameters": int, "frames": dict, "dtype": str}
 FAILED = "failures.parquet"
+PLACE = ("table", "row")  # where an embedding is
 IDENTITY = {  # what fixes the numbers, and how a message calls it
     "weights_sha256": "weights or code",
     "frames": "frames",
@@ -160,82 +161,93 @@ def read_store(store: Path, encoder: str, only: Iterable[str] | None = None) -> 
 
     Raises EmbeddingError if the store does not have the encoder, or its shards don't fit together.
     """
+    record, rows, failures = _rows_of(store, encoder, only)
+    return Stored(record, rows[STORED.schema.names], _embeddings_of(rows, np.dtype(np.float32)), failures)
+
+
+def _rows_of(store: Path, encoder: str, only: Iterable[str] | None) -> tuple[dict, pd.DataFrame, pd.DataFrame]:
+    """The record of an encoder's store, its clips and its failures, a clip in only one of them.
+
+    The clips' frame has the columns of STORED, and where the embedding is: `table`, a path, and `row`.
+    """
     have = stored_encoders(store)
     if encoder not in have:
         raise EmbeddingError(f"{store} has no embeddings of {encoder}; it has {', '.join(have)}")
     folders = folders_of(store, encoder)
     record = read_record(folders[-1])
     wanted = None if only is None else pd.Index(only)
-    parts = [_read_folder(folder, made_by(record), wanted) for folder in folders]
-    clips, arrays, failures = map(list, zip(*parts, strict=True))
-    filled = [(folder, array) for folder, array in zip(folders, arrays, strict=True) if len(array)]
-    for folder, array in filled:
-        refuse_other_shape(folder, array, filled[0][1])
-    return _latest(record, clips, [array for _, array in filled], failures)
+    parts = [_rows_in(folder, made_by(record), wanted) for folder in folders]
+    ids = [one.clip_id for part in parts for one in part]
+    latest = ~pd.concat(ids, ignore_index=True).duplicated(keep="last").to_numpy(bool)  # embedded or failed
+    keep = np.split(latest, np.cumsum([len(one) for one in ids])[:-1])
+    clips, failures = (
+        pd.concat([part[kind][keep[2 * n + kind]] for n, part in enumerate(parts)], ignore_index=True)
+        for kind in (0, 1)
+    )
+    return record, clips, failures
 
 
-def _read_folder(folder: Path, maker: str, wanted: pd.Index | None) -> tuple[pd.DataFrame, np.ndarray, pd.DataFrame]:
-    """What one folder has by this maker: clips, embeddings and failures, a clip in only one of them."""
-    parts, arrays = [], []
+def _rows_in(folder: Path, maker: str, wanted: pd.Index | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The clips that one folder has by this maker, as _rows_of gives them, and its failures."""
+    parts = []
     for table in tables_of(folder):
         rows = read_stored(table)
-        keep = (rows.made_by == maker).to_numpy()
-        if wanted is not None:
-            keep = keep & rows.clip_id.isin(wanted).to_numpy()
-        if not keep.any():
-            continue
-        _, embeddings = read_embeddings(table)
-        parts.append(rows[keep])
-        arrays.append(embeddings[keep].astype(np.float32, copy=False))
-        refuse_other_shape(table, embeddings, arrays[0])
+        rows = rows.assign(table=str(table), row=np.arange(len(rows)))
+        keep = rows.made_by == maker
+        parts.append(rows[keep if wanted is None else keep & rows.clip_id.isin(wanted)])
     failures = read_failures(folder)
-    clips = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=STORED.schema.names)
+    clips = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*STORED.schema.names, *PLACE])
     latest = ~clips.clip_id.duplicated(keep="last").to_numpy(bool)
     latest &= ~clips.clip_id.isin(failures.clip_id).to_numpy(bool)  # extracted once, and later no more
-    embeddings = np.concatenate(arrays)[latest] if arrays else np.empty((0, 0), np.float32)
-    return clips[latest].reset_index(drop=True), embeddings, failures
+    return clips[latest], failures
 
 
-def _latest(record: dict, clips: list[pd.DataFrame], arrays: list[np.ndarray], failures: list[pd.DataFrame]) -> Stored:
-    """What several folders have, as one: of a clip in two of them the later counts, embedded or failed."""
-    if len(clips) == 1:
-        return Stored(record, clips[0], arrays[0] if arrays else np.empty((0, 0), np.float32), failures[0])
-    ids = [one.clip_id for pair in zip(clips, failures, strict=True) for one in pair]
-    latest = ~pd.concat(ids, ignore_index=True).duplicated(keep="last").to_numpy(bool)
-    keep = np.split(latest, np.cumsum([len(one) for one in ids])[:-1])
-    return Stored(
-        record,
-        pd.concat([one[good] for one, good in zip(clips, keep[::2], strict=True)], ignore_index=True),
-        np.concatenate(arrays)[np.concatenate(keep[::2])] if arrays else np.empty((0, 0), np.float32),
-        pd.concat([one[good] for one, good in zip(failures, keep[1::2], strict=True)], ignore_index=True),
-    )
+def _embeddings_of(clips: pd.DataFrame, dtype: np.dtype) -> np.ndarray:
+    """The embeddings of clips as _rows_of gives them, in that order and dtype; one table at a time is in memory.
+
+    Raises EmbeddingError, naming the table, if one differs from those before it in shape.
+    """
+    embeddings = np.empty((0, 0), dtype)
+    places = clips.table.to_numpy(object)
+    for table in dict.fromkeys(places):
+        here = np.flatnonzero(places == table)
+        _, found = read_embeddings(Path(table))
+        if not embeddings.size:
+            embeddings = np.empty((len(clips), *found.shape[1:]), dtype)
+        refuse_other_shape(Path(table), found, embeddings)
+        embeddings[here] = found[clips.row.to_numpy(int)[here]]
+    return embeddings
 
 
 @dataclass(frozen=True)
 class TrainingSet:
     """What a trainer learns from: the frame sequences of a store's training clips, without labels."""
 
-    sequences: np.ndarray  # (N, T, D)
+    sequences: np.ndarray  # (N, T, D), float32 or float16 as stored
+    clip_ids: list[str]
     videos: list[str]  # of each clip
-    origin: dict  # what the sequences are: encoder, its weights and frames
+    origin: dict  # what the sequences are: encoder, its weights and frames, digest of ids and numbers
 
 
 def read_training(store: Path, encoder: str | None = None) -> TrainingSet:
     """Read the frame sequences of the training clips of an encoder, or of the only one that the store has.
+
+    They stay in the dtype they are stored in, and are in memory once: 240,000 clips of 16 frames of DINOv2 ViT-S/14 in
+    half precision take 2.9 GB.
 
     Raises ConfigError if it is not clear which encoder, EmbeddingError if there is no sequence of a training clip.
     """
     have = stored_encoders(store)
     if encoder is None and len(have) > 1:
         raise ConfigError(f"{store} has embeddings of {', '.join(have)}; choose with --encoder")
-    stored = read_store(store, encoder or have[0])
-    train = (stored.clips.split == "train").to_numpy()
-    if not train.any():
-        raise EmbeddingError(f"{store} has no training clip of {stored.record['encoder']}")
-    if stored.embeddings.ndim != 3:
-        raise EmbeddingError(f"{store} has no frame sequences of {stored.record['encoder']}, which embeds whole clips")
-    sequences, clips = stored.embeddings[train], stored.clips[train]
+    record, clips, _ = _rows_of(store, encoder or have[0], None)
+    clips = clips[clips.split == "train"]
+    if clips.empty:
+        raise EmbeddingError(f"{store} has no training clip of {record['encoder']}")
+    sequences = _embeddings_of(clips, np.dtype(record["dtype"]))
+    if sequences.ndim != 3:
+        raise EmbeddingError(f"{store} has no frame sequences of {record['encoder']}, which embeds whole clips")
     digest = hashlib.sha256("\n".join(clips.clip_id).encode("utf-8", "surrogatepass"))
-    digest.update(np.ascontiguousarray(sequences))
-    origin = {**{name: stored.record[name] for name in ("encoder", *IDENTITY)}, "sequences_sha256": digest.hexdigest()}
-    return TrainingSet(sequences, clips.video.tolist(), origin)
+    digest.update(sequences)
+    origin = {**{name: record[name] for name in ("encoder", *IDENTITY)}, "sequences_sha256": digest.hexdigest()}
+    return TrainingSet(sequences, clips.clip_id.tolist(), clips.video.tolist(), origin)
