@@ -50,7 +50,7 @@ def test_lift_takes_a_quarter_of_concats_numbers_or_less_and_counts_its_paramete
 def test_progress_says_clips_a_second_and_how_long(demo):
     assert "render synthetic: 280/280, " in demo.progress
     assert "extract pixels, dinov2-small-reg: 280/280, " in demo.progress and " clips/s, " in demo.progress
-    assert "train lift: 20/20, " in demo.progress
+    assert "train lift: 9060/9060, " in demo.progress and "; epoch 60: loss " in demo.progress  # 151 clips
     assert demo.progress.count("\n") == len(demo.progress.splitlines()) < 20  # no bars, no chatter of the libraries
 
 

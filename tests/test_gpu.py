@@ -1,15 +1,21 @@
 """What runs on a GPU gives there what it gives on a CPU, to a stated tolerance."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from cia_bench.baselines.lift import batches, run
+from cia_bench.baselines.lift.settings import LiFTSettings, settings_for
 from cia_bench.baselines.lift.summary import Lift
-from cia_bench.baselines.lift.train import LiFTSettings, train
+from cia_bench.baselines.lift.train import train
 from cia_bench.demo import save_random_dinov2
 from cia_bench.encoders import Encoder, FrameSpec, choose_device, load_encoder
 from cia_bench.errors import ConfigError, EncoderError
 from cia_bench.inference import Embedder
+from cia_bench.store import TrainingSet
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU on this machine")
 ORIGIN = {"encoder": "toy"}
@@ -45,13 +51,55 @@ def test_dinov2_embeds_alike_on_both(tmp_path):
     np.testing.assert_allclose(on["cuda"].embed(pictures), on["cpu"].embed(pictures), atol=1e-3)
 
 
-def test_lift_trains_and_summarises_on_the_gpu(tmp_path):
-    sequences = np.random.default_rng(0).standard_normal((40, 16, 24)).astype(np.float32)
-    videos = [f"v{number}" for number in range(40)]
-    record = train(sequences, videos, tmp_path, ORIGIN, LiFTSettings(epochs=3, batch_size=8), device="cuda")
-    assert record["epochs"][-1]["train"]["loss"] < record["epochs"][0]["train"]["loss"]
-    summaries = [Lift(tmp_path, device)(sequences, videos) for device in ("cpu", "cuda")]
+def drifting(clips: int = 400, frames: int = 16, features: int = 24) -> TrainingSet:
+    """Clips that drift in a direction of their own."""
+    generator = np.random.default_rng(0)
+    start, drift, noise = (generator.standard_normal((clips, count, features)) for count in (1, 1, frames))
+    sequences = start + np.linspace(0, 1, frames)[:, None] * drift + 0.1 * noise
+    ids = [f"v{number}" for number in range(clips)]
+    return TrainingSet(sequences.astype(np.float16), ids, ids, ORIGIN)
+
+
+def losses(out: Path) -> list[float]:
+    return [json.loads(line)["held_out"]["loss"] for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("recipe", ["paper", "scaled"])
+def test_lift_trains_and_summarises_on_the_gpu(tmp_path, recipe):
+    training = drifting()
+    train(training, tmp_path, settings_for(400, 24, recipe, "cuda", epochs=20), device="cuda")
+    assert losses(tmp_path)[-1] < losses(tmp_path)[0]
+    summaries = [Lift(tmp_path, device)(training.sequences, training.clip_ids) for device in ("cpu", "cuda")]
     np.testing.assert_allclose(*summaries, atol=1e-3)
+
+
+def test_lift_trains_alike_on_both(tmp_path):
+    settings = LiFTSettings(epochs=5, dropout=0.0, learning_rate=1e-3, standardise=True)
+    for device in ("cpu", "cuda"):
+        train(drifting(), tmp_path / device, settings, device)
+    np.testing.assert_allclose(losses(tmp_path / "cuda"), losses(tmp_path / "cpu"), rtol=0.02)
+
+
+def test_what_a_gpu_has_no_room_for_is_streamed_to_it(tmp_path, monkeypatch, caplog):
+    settings = LiFTSettings(epochs=3, dropout=0.0, standardise=True)
+    train(drifting(), tmp_path / "there", settings, "cuda")
+    monkeypatch.setattr(batches, "free_bytes", lambda device: 0)
+    train(drifting(), tmp_path / "streamed", settings, "cuda")
+    assert "they are streamed" in caplog.text
+    np.testing.assert_allclose(losses(tmp_path / "streamed"), losses(tmp_path / "there"), rtol=0.01)
+
+
+def test_a_training_on_a_gpu_that_was_broken_off_goes_on(tmp_path, monkeypatch):
+    settings = LiFTSettings(epochs=6, learning_rate=1e-3, standardise=True)  # with dropout, whose state is kept
+    train(drifting(), tmp_path / "whole", settings, "cuda")
+    monkeypatch.setattr(run, "SAVING", float("inf"))  # saves after each step
+    with monkeypatch.context() as patched:
+        judge = run.Run._judge
+        patched.setattr(run.Run, "_judge", lambda self, line: judge(self, line) if line["epoch"] < 4 else 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            train(drifting(), tmp_path / "out", settings, "cuda")
+    train(drifting(), tmp_path / "out", settings, "cuda")
+    np.testing.assert_allclose(losses(tmp_path / "out"), losses(tmp_path / "whole"), rtol=0.02)
 
 
 @pytest.mark.parametrize("precision", HALF)

@@ -1,14 +1,15 @@
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-import torch
 
-from cia_bench.baselines.lift.train import LiFTSettings, train
-from cia_bench.embeddings import load_model
+from cia_bench.baselines.lift.settings import LiFTSettings
+from cia_bench.baselines.lift.train import train
+from cia_bench.embeddings import load_model, refuse_other_sequences
 from cia_bench.errors import ConfigError, EmbeddingError, EncoderError, TableError
 from cia_bench.shares import Share
 from cia_bench.store import (
@@ -287,7 +288,7 @@ def test_shares_of_other_shapes_are_named(store):
         writer.start("epic", "ab")
         writer.add(rows_of("ab"[index - 1]), sequences_of("ab"[index - 1], T=T), failures_of(""))
         writer.end()
-    with pytest.raises(EmbeddingError, match=r"shard-2-of-2/eye holds embeddings \(3, 2\), not \(2, 2\)"):
+    with pytest.raises(EmbeddingError, match=r"shard-2-of-2/eye/epic-00000.parquet holds embeddings \(3, 2\), not"):
         read_store(store, "eye")
 
 
@@ -394,14 +395,11 @@ def test_a_model_is_a_video_encoder_without_a_summary(store):
         load_model(store, None)
 
 
-def test_lift_reads_only_sequences_like_those_it_was_trained_on(store, eye, tmp_path):
+def test_lift_reads_only_sequences_like_those_it_was_trained_on(store, eye, tmp_path, one_thread):
     add(eye, "abcdefgh")
     training, weights = read_training(store), {"lift": str(tmp_path / "lift")}
     quick = LiFTSettings(width=8, epochs=1, batch_size=4, held_out=0.25)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    train(training.sequences, training.videos, tmp_path / "lift", training.origin, quick)
-    torch.set_num_threads(threads)
+    train(training, tmp_path / "lift", quick)
     model = load_model(store, "eye:lift", weights)
     assert model.vectors.shape == (8, 16) and model.origin["summary"]["weights_sha256"]
     assert model.parameters > 7
@@ -421,3 +419,23 @@ def test_lift_reads_only_sequences_like_those_it_was_trained_on(store, eye, tmp_
     longer = open_folder(tmp_path / "longer", description(count=3))  # another number of frames is no other encoder
     add_shard(longer, "epic", rows_of("ab"), sequences_of("ab", T=3), failures_of(""))
     assert load_model(tmp_path / "longer", "eye:lift", weights).vectors.shape == (2, 16)
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({}, None),
+        ({"encoder": "eye"}, None),
+        ({"encoder": "eye", "frames": {**FRAMES, "count": 5}}, None),
+        ({"weights_sha256": "w0"}, None),
+        ({"encoder": "ear"}, "of ear, not eye"),
+        ({"encoder": None}, "of None, not eye"),
+        ({"encoder": "eye", "weights_sha256": None}, "of eye with other weights or frames"),
+        ({"weights_sha256": "w1"}, "of eye with other weights or frames"),
+        ({"frames": {**FRAMES, "size": 9}}, "of eye with other weights or frames"),
+        ({"frames": None}, "of eye with other weights or frames"),
+    ],
+)
+def test_of_what_weights_were_trained_on_only_what_they_tell_is_compared(told, said):
+    with pytest.raises(EncoderError, match=said) if said else nullcontext():
+        refuse_other_sequences("lift", told, description())
