@@ -11,7 +11,7 @@ import inspect
 import re
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -21,8 +21,9 @@ import numpy as np
 from cia_bench.errors import ConfigError, EncoderError
 from cia_bench.files import sha256_of
 
-ENCODERS, SUMMARIES, TRAINERS = "cia_bench.encoders", "cia_bench.summaries", "cia_bench.trainers"
-KINDS = {ENCODERS: "encoder", SUMMARIES: "summary", TRAINERS: "trainer"}
+ENCODERS, SUMMARIES = "cia_bench.encoders", "cia_bench.summaries"
+TRAINERS, CONVERTERS = "cia_bench.trainers", "cia_bench.converters"
+KINDS = {ENCODERS: "encoder", SUMMARIES: "summary", TRAINERS: "trainer", CONVERTERS: "converter"}
 SHORT_NAMES = {"lift": "dinov2-small-reg:lift"}  # the published model
 FILTERS = ("bilinear", "bicubic")
 LAYOUTS = ("THWC", "TCHW")
@@ -121,7 +122,7 @@ class Summary(ABC):
     """Turns the vectors of a clip's frames into one.
 
     One with weights sets `parameters`, `weights_sha256` and `trained_on`, what its training sequences were: encoder,
-    weights_sha256 and frames, as a store's record has them.
+    weights_sha256 and frames, as a store's record has them; what it lacks is not known.
     """
 
     parameters = 0
@@ -135,6 +136,13 @@ class Summary(ABC):
     @abstractmethod
     def __call__(self, sequences: np.ndarray, clip_ids: Sequence[str]) -> np.ndarray:
         """Sequences (N, T, D) of the clips -> (N, E)."""
+
+    def trajectories(self, sequences: np.ndarray) -> dict[str, np.ndarray]:
+        """What the summary makes of each frame, by name: (N, T, D) -> each (N, T, E), finite; by default nothing.
+
+        `reconstruction` stands for the sequences drawn anew, (N, T, D); `latent` for the path they were drawn from.
+        """
+        return {}
 
 
 @dataclass(frozen=True)
@@ -211,6 +219,14 @@ def load_summary(name: str, weights: str | None = None, device: str = "cpu") -> 
 def load_trainer(name: str):
     """The training function of that name; raises ConfigError for an unknown one."""
     return _find(TRAINERS, name)
+
+
+def load_converter(name: str) -> Callable[[Path, Path], str]:
+    """The function of that name that turns another's file of weights into a folder of ours, and tells what came of it.
+
+    Raises ConfigError for an unknown one.
+    """
+    return _find(CONVERTERS, name)
 
 
 def _import_class(path: str) -> type:

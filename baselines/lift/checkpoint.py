@@ -1,51 +1,84 @@
-"""Save a LiFT model as one safetensors file, and rebuild it from that file alone.
+"""Save a LiFT model as one safetensors file, and rebuild it from that file alone, or from the one its authors released.
 
 The file's metadata holds one JSON entry, `lift`: the config that rebuilds the model, and the origin, which says what
 sequences it was trained on. (One entry, because safetensors writes several in no fixed order.) Nothing is unpickled.
 """
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import Tensor
 
 from cia_bench.baselines.lift.model import LiFT, LiFTConfig
+from cia_bench.baselines.lift.released import ORIGIN, is_zip, read_released
 from cia_bench.errors import ConfigError, EncoderError, some
-from cia_bench.files import whole_file
+from cia_bench.files import sha256_of, whole_file, whole_files
 
 FILE_NAME = "lift.safetensors"
 ENTRY = "lift"
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file holds, of either kind; whether it makes a model is for `_rebuild` to check."""
+
+    config: dict
+    origin: dict
+    tensors: dict[str, Tensor]
+
+
 def save_lift(model: LiFT, path: Path, origin: dict) -> None:
     """Write the weights as float32, the config and the origin, which must be fit for JSON, to the file `path`."""
+    with whole_file(path) as part:
+        part.write_bytes(_as_bytes(model, origin))
+
+
+def _as_bytes(model: LiFT, origin: dict) -> bytes:
     tensors = {key: tensor.detach().cpu().float().contiguous() for key, tensor in model.state_dict().items()}
     about = json.dumps({"config": asdict(model.config), "origin": origin}, sort_keys=True, allow_nan=False)
-    with whole_file(path) as part:
-        part.write_bytes(save(tensors, metadata={ENTRY: about}))  # save_file hides a full disk's OSError
+    return save(tensors, metadata={ENTRY: about})  # save_file hides a full disk's OSError
+
+
+def convert(file: Path, out: Path) -> str:
+    """Write the checkpoint that LiFT's authors released as `out`/lift.safetensors; returns what came of it in words.
+
+    The origin there also says which file was converted. The converter behind `cia convert lift`.
+
+    Raises EncoderError if `file` is not such a checkpoint, or if `out` has another one, and WriteError.
+    """
+    if not file.is_file() or not is_zip(file):
+        raise EncoderError(f"{file} is no file like the checkpoint that LiFT's authors released, a zip of torch")
+    model = load_lift(file)
+    content = _as_bytes(model, {**ORIGIN, "converted_from": {"name": file.name, "sha256": sha256_of(file)}})
+    there = out / FILE_NAME
+    if not there.is_file():
+        with whole_files(out, seal=FILE_NAME) as scratch:
+            (scratch / FILE_NAME).write_bytes(content)
+    elif there.read_bytes() != content:
+        raise EncoderError(f"{out} holds another checkpoint; delete it or choose another --out")
+    parameters, config = sum(parameter.numel() for parameter in model.parameters()), model.config
+    return f"{parameters:,} parameters in {config.layers} layers, for {config.feature_dim} features a frame"
 
 
 def load_lift(path: Path) -> LiFT:
     """Rebuild a model, in evaluation mode on the CPU, from its file or the folder that holds one.
 
+    The file may also be the one that LiFT's authors released: its content tells.
+
     Raises EncoderError naming the file, and the tensor if there is one: missing, unreadable, not a LiFT checkpoint, or
     a tensor that is missing, unexpected, of another shape or dtype, or not finite.
     """
     file = checkpoint_file(path)
-    with _opened(file) as checkpoint:
-        return _rebuild(file, checkpoint)
+    return _rebuild(file, _read(file))
 
 
 def read_origin(path: Path) -> dict:
-    """What a checkpoint says of the sequences it was trained on; raises EncoderError if it is not one of LiFT."""
-    file = checkpoint_file(path)
-    with _opened(file) as checkpoint:
-        return _about(file, checkpoint)["origin"]
+    """What is known of the sequences a checkpoint was trained on; raises EncoderError if it is not one of LiFT."""
+    return _read(checkpoint_file(path)).origin
 
 
 def checkpoint_file(path: Path) -> Path:
@@ -57,46 +90,51 @@ def checkpoint_file(path: Path) -> Path:
     return file
 
 
-@contextmanager
-def _opened(file: Path) -> Iterator[safe_open]:
+def _read(file: Path) -> Checkpoint:
     try:
-        with safe_open(file, framework="pt") as checkpoint:
-            yield checkpoint
+        if is_zip(file):
+            config, tensors = read_released(file)
+            return Checkpoint(config, ORIGIN, tensors)
+        with safe_open(file, framework="pt") as opened:
+            about = _about(file, opened.metadata())
+            return Checkpoint(**about, tensors={key: opened.get_tensor(key) for key in opened.keys()})
     except (SafetensorError, OSError) as error:
         raise EncoderError(f"{file} can't be read as safetensors: {error}") from error
 
 
-def _about(file: Path, checkpoint: safe_open) -> dict:
+def _about(file: Path, metadata: dict[str, str] | None) -> dict:
+    """The config and the origin in a file's metadata."""
     try:
-        about = json.loads((checkpoint.metadata() or {})[ENTRY])
+        about = json.loads((metadata or {})[ENTRY])
         if not isinstance(about["config"], dict) or not isinstance(about["origin"], dict):
             raise TypeError("config and origin must be objects")
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise EncoderError(f"{file} is no LiFT checkpoint: its metadata has no readable entry {ENTRY!r}") from error
-    return about
+    return {"config": about["config"], "origin": about["origin"]}
 
 
-def _rebuild(file: Path, checkpoint: safe_open) -> LiFT:
+def _rebuild(file: Path, checkpoint: Checkpoint) -> LiFT:
     try:
-        config = LiFTConfig(**_about(file, checkpoint)["config"])
-    except (TypeError, ConfigError) as error:
+        config = LiFTConfig(**checkpoint.config)
+        if config.layers > len(checkpoint.tensors):  # else made one by one, however many
+            raise ConfigError(f"{config.layers} layers can't have {len(checkpoint.tensors)} tensors")
+        with torch.device("meta"):  # shapes without memory, and without drawing random numbers
+            model = LiFT(config)
+    except (TypeError, RuntimeError, ConfigError) as error:  # torch's own are of shapes beyond 64 bits
         raise EncoderError(f"{file} has no usable LiFT config: {error}") from error
-    with torch.device("meta"):  # shapes without memory, and without drawing random numbers
-        model = LiFT(config)
-    wanted, found = model.state_dict(), set(checkpoint.keys())
-    if missing := sorted(wanted.keys() - found):
+    wanted, tensors = model.state_dict(), checkpoint.tensors
+    if missing := sorted(wanted.keys() - tensors.keys()):
         raise EncoderError(f"{file} lacks tensor {some(missing)}")
-    if unexpected := sorted(found - wanted.keys()):
+    if unexpected := sorted(tensors.keys() - wanted.keys()):
         raise EncoderError(f"{file} has tensor {some(unexpected)}, which LiFT does not")
-    tensors = {}
-    for key, tensor in wanted.items():
-        shape = tuple(checkpoint.get_slice(key).get_shape())
-        if shape != tuple(tensor.shape):
-            raise EncoderError(f"{file}: tensor {key!r} is {shape}; the model needs {tuple(tensor.shape)}")
-        tensors[key] = checkpoint.get_tensor(key)
-        if tensors[key].dtype != torch.float32:
-            raise EncoderError(f"{file}: tensor {key!r} is {tensors[key].dtype}; it should be torch.float32")
-        if not tensors[key].isfinite().all():
+    for key, tensor in tensors.items():
+        if tensor.shape != wanted[key].shape:
+            raise EncoderError(
+                f"{file}: tensor {key!r} is {tuple(tensor.shape)}; the model needs {tuple(wanted[key].shape)}"
+            )
+        if tensor.dtype != torch.float32:
+            raise EncoderError(f"{file}: tensor {key!r} is {tensor.dtype}; it should be torch.float32")
+        if not tensor.isfinite().all():
             raise EncoderError(f"{file}: tensor {key!r} holds a number that is not finite")
     model.load_state_dict(tensors, assign=True)
     return model.eval()

@@ -12,7 +12,9 @@ import test_fuzz_annotations as fuzz
 from conftest import SAMPLE
 from hypothesis import given, settings
 from invented import charades_rows, write_charades, write_ssv2
+from test_lift_released import NAME, SMALL, check_flipped_bits, random_model, same, their_content, write
 
+from cia_bench.baselines.lift import load_lift
 from cia_bench.build import BuildSettings, build, read_data
 from cia_bench.embeddings import load_embeddings
 from cia_bench.errors import CiaError
@@ -190,3 +192,13 @@ def test_a_damaged_build_is_told_or_reads_the_same(name, tmp_path):
         if not refused(lambda: read_data(tmp_path / "data")):
             assert read_data(tmp_path / "data").fingerprint("epic") == expected
     assert told > 50
+
+
+def test_a_damaged_checkpoint_of_lifts_authors_is_refused_or_read_right(tmp_path):
+    model = random_model(SMALL)
+    path = write(their_content(model), tmp_path / NAME)
+    whole, dice = path.read_bytes(), random.Random(3)
+    assert 100 < check_flipped_bits(path, model, 800, seed=1) < 800
+    for _ in range(400):
+        path.write_bytes(damage(whole, dice))
+        assert refused(lambda: load_lift(path)) or same(load_lift(path), model)
