@@ -420,20 +420,30 @@ def _check_summaries(model: str, weights: dict[str, str]) -> None:
 @click.option("--embeddings", type=FOLDER, default=Path("cia-embeddings"), show_default=True, help="Store to train on.")
 @click.option("--encoder", help="Whose frame sequences; default: the store's only encoder.")
 @click.option("--out", type=FOLDER, required=True, help="Folder to write the checkpoint into.")
-@click.option("--epochs", type=int, help="How often to see each clip; default: as published.")
-@click.option("--batch-size", type=int, help="Clips a step; default: as published.")
-@click.option("--learning-rate", type=float, help="At the start; default: as published.")
+@click.option("--recipe", help="scaled (the default), for any number of clips, or paper, as published.")
+@click.option("--epochs", type=int, help="How often to see each clip; default: the recipe's, as of the next two.")
+@click.option("--batch-size", type=int, help="Clips a step.")
+@click.option("--learning-rate", type=float, help="At its highest.")
 @click.option("--width", type=int, help="Size of each latent vector; default: the size of a frame's vector.")
+@click.option("--layers", type=int, help="Of the encoder; default 4.")
+@click.option("--orthogonality", type=float, help="What |cos(z_s, z_d)| weighs in the loss; default 0.1.")
 @click.option("--seed", type=int, help="Of weights, order and what is held out; default 0.")
 @click.option(
-    "--standardise",
-    is_flag=True,
+    "--standardise/--no-standardise",
     default=None,
-    help="Centre features and give them variance 1 first; needed where their variance is far from 1.",
+    help="Centre features and give them variance 1 first; the default of scaled, needed where variance is far from 1.",
+)
+@click.option(
+    "--augment/--no-augment",
+    default=None,
+    help="Play clips backwards and mix them; the default of scaled, for stores of some thousand clips.",
+)
+@click.option(
+    "--precision", help="Of the arithmetic: float32, float16 or bfloat16; default float32, of scaled on CUDA bfloat16."
 )
 @device_option
 def train(trainer: str, embeddings: Path, encoder: str | None, out: Path, device: str, **settings) -> None:
-    """Train a model, like lift, on the training clips of a store, without labels."""
+    """Train a model, like lift, on the training clips of a store, without labels; run again to go on."""
     from cia_bench.encoders import choose_device, load_trainer
     from cia_bench.progress import shown
     from cia_bench.store import read_training
@@ -443,6 +453,19 @@ def train(trainer: str, embeddings: Path, encoder: str | None, out: Path, device
     outcome = run(read_training(embeddings, encoder), out, choose_device(device), shown, **given)
     click.echo(f"{trainer}: {outcome}")
     click.echo(f"wrote {out}")
+
+
+@main.command()
+@click.argument("model")
+@click.argument("file", type=FILE)
+@click.option("--out", type=FOLDER, required=True, help="Folder to write the checkpoint into.")
+def convert(model: str, file: Path, out: Path) -> None:
+    """Turn the weights that a model's authors released, like lift's, into a checkpoint of ours."""
+    from cia_bench.encoders import load_converter
+
+    outcome = load_converter(model)(file, out)
+    click.echo(f"{model}: {outcome}")
+    click.echo(printable(f"wrote {out}"))
 
 
 @main.command("eval")
@@ -552,6 +575,63 @@ def leaderboard(results: tuple[Path, ...], form: str | None, out: Path | None) -
         return
     write_board(rankings, form, out)
     click.echo(f"wrote {out}")
+
+
+@main.group()
+def plot() -> None:
+    """Show what a summary like lift makes of frames: of one video's, or of a store's."""
+
+
+frame_model_option = click.option("--model", required=True, help="ENCODER:SUMMARY, like pixels:lift.")
+picture_option = click.option("--out", type=FILE, required=True, help="Picture to write: .png, .svg or .pdf.")
+
+
+@plot.command()
+@click.argument("video", type=FILE)
+@frame_model_option
+@weights_option
+@device_option
+@click.option("--method", default="tsne", show_default=True, help="What brings vectors to the plane: tsne or pca.")
+@picture_option
+def trajectory(video: Path, model: str, weights: tuple[str, ...], device: str, method: str, out: Path) -> None:
+    """Draw a video's frames, their vectors, and the summary's reconstruction of these."""
+    from cia_bench.encoders import choose_device
+    from cia_bench.plots import check_request, draw_trajectory
+    from cia_bench.tracing import trace_video
+    from cia_bench.trajectories import measure, of_one
+
+    check_request(out, method)
+    traced = trace_video(video, model, _weights(weights), choose_device(device))
+    draw_trajectory(traced, method, out)
+    times_s = traced.times_s
+    click.echo(printable(f"{traced.video}: {len(times_s)} frames, {times_s[0]:.2f} to {times_s[-1]:.2f} s"))
+    _echo_measured(model, of_one, measure(traced.sequences, traced.trajectories), out)
+
+
+@plot.command()
+@click.option("--embeddings", type=FOLDER, default=Path("cia-embeddings"), show_default=True, help="Store to read.")
+@frame_model_option
+@weights_option
+@device_option
+@picture_option
+def straightness(embeddings: Path, model: str, weights: tuple[str, ...], device: str, out: Path) -> None:
+    """Draw how straight the clips of a store are, before and after the summary."""
+    from cia_bench.encoders import choose_device
+    from cia_bench.plots import check_request, draw_straightness
+    from cia_bench.tracing import measure_store
+    from cia_bench.trajectories import of_all
+
+    check_request(out)
+    measured = measure_store(embeddings, model, _weights(weights), choose_device(device))
+    draw_straightness(measured, model, out)
+    _echo_measured(model, of_all, measured, out)
+
+
+def _echo_measured(model: str, in_lines, measured: dict, out: Path) -> None:
+    if len(measured) == 1:
+        click.echo(printable(f"{model} makes one vector of a clip and nothing of each frame: the input alone is shown"))
+    click.echo(in_lines(measured), nl=False)
+    click.echo(printable(f"wrote {out}"))
 
 
 @main.group()

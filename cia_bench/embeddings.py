@@ -10,7 +10,17 @@ import numpy as np
 import pandas as pd
 
 from cia_bench.combined import RAW, check_combination, join, name_with
-from cia_bench.encoders import ModelName, check_models, load_summary, parse_parts, summary_weights
+from cia_bench.encoders import (
+    Encoder,
+    ModelName,
+    Summary,
+    check_models,
+    describe,
+    load_encoder,
+    load_summary,
+    parse_parts,
+    summary_weights,
+)
 from cia_bench.errors import ConfigError, EmbeddingError, EncoderError, some
 from cia_bench.store import Stored, read_store, stored_encoders
 from cia_bench.tables import read_embeddings
@@ -71,15 +81,7 @@ def load_model(
 def _load_part(store: Path, part: ModelName, stored: Stored, weights: Mapping[str, str], device: str) -> Embeddings:
     """The vectors of a model's one part, with its encoder's parameters and its summary's."""
     place = f"{store} ({part})"
-    if not len(stored.clips):
-        raise EmbeddingError(f"{place} has no embedding of the data's clips; cia extract makes them")
-    sequences = stored.embeddings.ndim == 3
-    if sequences != (part.summary is not None):
-        unit, wanted = ("frame", f"{part}:SUMMARY, like {part}:concat") if sequences else ("clip", part.encoder)
-        raise ConfigError(f"{place}: {part.encoder} gives one vector a {unit}; give --model {wanted}")
-    summary = load_summary(part.summary, summary_weights(part, weights), device) if part.summary else None
-    if summary:
-        refuse_other_sequences(part.summary, summary.trained_on, stored.record)
+    summary = summary_of_stored(place, part, stored, weights, device)
     clip_ids = stored.clips.clip_id.to_numpy(dtype=object)
     vectors = summary(stored.embeddings, clip_ids) if summary else stored.embeddings
     loaded = _checked(place, str(part), clip_ids, vectors)
@@ -91,6 +93,41 @@ def _load_part(store: Path, part: ModelName, stored: Stored, weights: Mapping[st
         parameters=stored.record["parameters"] + (summary.parameters if summary else 0),
         failures=dict(zip(stored.failures.clip_id, stored.failures.reason, strict=True)),
     )
+
+
+def summary_of_stored(
+    place: str, part: ModelName, stored: Stored, weights: Mapping[str, str], device: str
+) -> Summary | None:
+    """The summary of a model's one part, which fits what a store has of its encoder; None if that embeds whole clips.
+
+    Raises EmbeddingError if nothing is stored, ConfigError for a summary that is not needed or not given, EncoderError
+    for one whose weights do not load or are for other sequences.
+    """
+    if not len(stored.clips):
+        raise EmbeddingError(f"{place} has no embedding of the data's clips; cia extract makes them")
+    sequences = stored.embeddings.ndim == 3
+    if sequences != (part.summary is not None):
+        unit, wanted = ("frame", f"{part}:SUMMARY, like {part}:concat") if sequences else ("clip", part.encoder)
+        raise ConfigError(f"{place}: {part.encoder} gives one vector a {unit}; give --model {wanted}")
+    if part.summary is None:
+        return None
+    summary = load_summary(part.summary, summary_weights(part, weights), device)
+    refuse_other_sequences(part.summary, summary.trained_on, stored.record)
+    return summary
+
+
+def load_part(part: ModelName, weights: Mapping[str, str], device: str) -> tuple[Encoder, Summary | None]:
+    """The encoder of a model's one part and its summary, which was trained on no other encoder's sequences.
+
+    Raises ConfigError for an unknown name, EncoderError for what does not load or does not fit.
+    """
+    check_models([part], weights)
+    encoder = load_encoder(part.encoder, weights.get(part.encoder), device)
+    if part.summary is None:
+        return encoder, None
+    summary = load_summary(part.summary, summary_weights(part, weights), device)
+    refuse_other_sequences(part.summary, summary.trained_on, describe(part.encoder, encoder))
+    return encoder, summary
 
 
 def _combine(store: Path, parts: list[Embeddings], how: str) -> Embeddings:
@@ -118,18 +155,20 @@ def _combine(store: Path, parts: list[Embeddings], how: str) -> Embeddings:
 def refuse_other_sequences(summary: str, trained_on: dict | None, record: dict) -> None:
     """Raise EncoderError if a summary was trained, on another encoder than `record` says.
 
-    Frame counts may differ, and so may dtype and precision: half precision rounds the same vectors.
+    Only what `trained_on` has is compared: where released weights come from is not known to the last detail. Frame
+    counts may differ, and so may dtype and precision: half precision rounds the same vectors.
     """
     if trained_on is None:
         return
 
-    def kind(origin: dict) -> tuple:
-        frames = {**origin["frames"], "count": None} if isinstance(origin.get("frames"), dict) else None
-        return origin.get("encoder"), origin.get("weights_sha256"), frames
+    def kind(origin: dict) -> dict:
+        told = {key: origin.get(key) for key in ("encoder", "weights_sha256", "frames") if key in trained_on}
+        return {key: {**value, "count": None} if isinstance(value, dict) else value for key, value in told.items()}
 
     ours, theirs = kind(record), kind(trained_on)
     if ours != theirs:
-        what = f"{theirs[0]}, not {ours[0]}" if ours[0] != theirs[0] else f"{ours[0]} with other weights or frames"
+        encoder, other = record["encoder"], theirs.get("encoder", record["encoder"])
+        what = f"{other}, not {encoder}" if other != encoder else f"{encoder} with other weights or frames"
         raise EncoderError(f"these weights of {summary} were trained on the sequences of {what}; train others")
 
 

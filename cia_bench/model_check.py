@@ -9,20 +9,15 @@ from functools import cached_property
 
 import numpy as np
 
-from cia_bench.embeddings import refuse_other_sequences
+from cia_bench.embeddings import load_part
 from cia_bench.encoders import (
     Encoder,
     FrameSpec,
     Summary,
-    check_models,
     checked_embedding,
     choose_device,
-    describe,
-    load_encoder,
-    load_summary,
     make_encoder,
     parse_parts,
-    summary_weights,
 )
 from cia_bench.errors import ConfigError, EncoderError, printable
 from cia_bench.precision import in_precision
@@ -131,11 +126,7 @@ def _load(model: object, weights: Mapping[str, str], device: str) -> "_Subject":
     if len(parts) > 1:
         raise ConfigError(f"check the parts of {model!r} one by one: {' and '.join(map(str, parts))}")
     (part,) = parts
-    check_models(parts, weights)
-    encoder = load_encoder(part.encoder, weights.get(part.encoder), device)
-    summary = load_summary(part.summary, summary_weights(part, weights), device) if part.summary else None
-    if summary:
-        refuse_other_sequences(part.summary, summary.trained_on, describe(part.encoder, encoder))
+    encoder, summary = load_part(part, weights, device)
     return _Subject(part.encoder, encoder, part.summary, summary, device)
 
 

@@ -1,37 +1,44 @@
 """Summarise feature sequences with a trained LiFT: the static vector and the velocity, side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from cia_bench.baselines.lift.checkpoint import checkpoint_file, load_lift, read_origin
+from cia_bench.baselines.lift.model import walk
 from cia_bench.encoders import Summary
 from cia_bench.errors import ConfigError, EncoderError
 from cia_bench.files import sha256_of
+from cia_bench.precision import check_precision
 
-BATCH_SIZE = 1024
+CPU_BATCH, GPU_BATCH = 256, 4096  # sequences at once: what a CPU keeps in its caches, and what fills a GPU
 
 
 class Lift(Summary):
     """The summary [z_s, z_d] of arXiv 2509.08502, with the weights of one checkpoint.
 
     `parameters` counts all of the model, as published (8.7 million); `trained_on` is what the checkpoint says of
-    the sequences it was trained on; `weights_sha256` is that of the checkpoint file.
+    the sequences it was trained on; `weights_sha256` is that of the checkpoint file. `precision` is that of the weights
+    and the arithmetic (precision.PRECISIONS).
 
-    Raises ConfigError without weights, and EncoderError for weights that can't be loaded.
+    Raises ConfigError without weights or for a precision that the device lacks, and EncoderError for weights that can't
+    be loaded.
     """
 
-    def __init__(self, weights: str | Path | None, device: str = "cpu"):
+    def __init__(self, weights: str | Path | None, device: str = "cpu", precision: str = "float32"):
         if weights is None:
             raise ConfigError(
                 "the summary lift needs weights: train some with cia train lift --embeddings STORE --out DIR, on what "
                 "cia extract stored of the encoder, then give --weights lift=DIR"
             )
+        check_precision(precision, device)
         file = checkpoint_file(Path(weights))
-        self.model = load_lift(file).to(device)
+        self.dtype = getattr(torch, precision)
+        self.model = load_lift(file).to(device, self.dtype)
         self.device = device
+        self.batch_size = CPU_BATCH if device == "cpu" else GPU_BATCH
         self.trained_on = read_origin(file)
         self.weights_sha256 = sha256_of(file)
         self.parameters = sum(parameter.numel() for parameter in self.model.parameters())
@@ -42,12 +49,35 @@ class Lift(Summary):
 
         Raises EncoderError if D is not what the model was trained on, and ConfigError for fewer than 2 frames.
         """
-        N, _, D = sequences.shape
-        wanted, width = self.model.config.feature_dim, self.model.config.width
-        if D != wanted:
-            raise EncoderError(f"the sequences have {D} features a frame; these weights of lift take {wanted}")
-        vectors = np.empty((N, 2 * width), dtype=np.float32)
-        for start in range(0, N, BATCH_SIZE):
-            x = torch.tensor(sequences[start : start + BATCH_SIZE], dtype=torch.float32, device=self.device)
-            vectors[start : start + BATCH_SIZE] = torch.cat(self.model.encode(x), dim=1).cpu().numpy()
+        vectors = np.empty((len(sequences), 2 * self.model.config.width), dtype=np.float32)
+        for rows, x in self._batches(sequences):
+            vectors[rows] = torch.cat(self.model.encode(x), dim=1).float().cpu().numpy()
         return vectors
+
+    @torch.inference_mode()
+    def trajectories(self, sequences: np.ndarray) -> dict[str, np.ndarray]:
+        """The straight walk from z_s to z_s + z_d, and each frame drawn from its point: (N, T, W), (N, T, D) float32.
+
+        Raises what a call does.
+        """
+        N, T, D = sequences.shape
+        latent = np.empty((N, T, self.model.config.width), dtype=np.float32)
+        reconstruction = np.empty((N, T, D), dtype=np.float32)
+        for rows, x in self._batches(sequences):
+            x_hat, z_s, z_d = self.model(x)
+            latent[rows], reconstruction[rows] = walk(z_s, z_d, T).float().cpu().numpy(), x_hat.float().cpu().numpy()
+        return {"latent": latent, "reconstruction": reconstruction}
+
+    def _batches(self, sequences: np.ndarray) -> Iterator[tuple[slice, torch.Tensor]]:
+        """Which rows, and these sequences, at most batch_size, on the device; raises EncoderError for another D."""
+        wanted = self.model.config.feature_dim
+        if sequences.shape[2] != wanted:
+            raise EncoderError(
+                f"the sequences have {sequences.shape[2]} features a frame; these weights of lift take {wanted}"
+            )
+        for start in range(0, len(sequences), self.batch_size):
+            rows = slice(start, start + self.batch_size)
+            x = torch.from_numpy(
+                np.require(sequences[rows], requirements=("C", "W"))
+            )  # what torch takes without a copy
+            yield rows, x.to(self.device, self.dtype)

@@ -7,8 +7,16 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 from conftest import SAMPLE, first_validation_clip, refusal, run_cia, snapshot
+from test_lift_released import NAME, random_model, their_content, write
+from test_readme import block
+from test_store import add_shard, description, failures_of
+
+from cia_bench.baselines.lift import LiFTConfig
+from cia_bench.baselines.lift.released import ORIGIN
+from cia_bench.store_writing import open_folder
 
 
 def test_the_whole_way_command_by_command(tmp_path):
@@ -127,3 +135,47 @@ def test_sources_without_videos_or_embeddings_are_left_out_and_named(place):
     assert "left out epic: no embedding of its clips" in scored.stdout, scored.stderr
     message = refusal("extract", "--model", "pixels", "--source", "epic", cwd=place, CIA_VIDEOS="elsewhere")
     assert "no folder with the videos of epic at cia-data/epic/videos or elsewhere/epic; give --videos DIR" in message
+
+
+def test_the_checkpoint_of_lifts_authors_scores_as_it_is_and_converted(place):
+    write(their_content(random_model(LiFTConfig())), place / NAME)
+    run = run_cia("convert", "lift", NAME, "--out", "lift-released", cwd=place)
+    said = "lift: 8,728,320 parameters in 4 layers, for 384 features a frame\nwrote lift-released\n"
+    assert (run.stdout, run.stderr) == (said, "")
+    clips = pd.read_parquet(place / "cia-data" / "synthetic" / "clips.parquet").drop_duplicates("clip_id")
+    rows = clips[["clip_id", "video", "split"]].assign(key="k", times_s=[np.arange(16.0)] * len(clips), cut=False)
+    vectors = np.random.default_rng(0).standard_normal((len(clips), 16, 384)).astype(np.float32)
+    store = open_folder(place / "store", description("dinov2-small-reg", **ORIGIN["frames"]))
+    add_shard(store, "synthetic", rows, vectors, failures_of(""))
+    for weights, out in ((NAME, "a"), ("lift-released", "b")):
+        options = ("--model", "lift", "--weights", f"lift={weights}", "--out", out, "--device", "cpu")
+        run = run_cia("eval", "--embeddings", "store", *options, cwd=place)
+        assert run.stdout.startswith("lift (768 numbers), paper protocol"), run.stderr
+    predictions = [snapshot(place / out)["lift/predictions.parquet"] for out in ("a", "b")]
+    assert predictions[0] == predictions[1]
+
+
+def test_the_readmes_training_goes_into_the_readmes_score(place):
+    shutil.rmtree(place / "lift-pixels")
+    train, score = (line.split("#")[0].split()[1:] for line in block("sh train").splitlines())
+    first = run_cia(*train, cwd=place, OMP_NUM_THREADS="1")  # a model this small only waits for a second thread
+    assert first.stdout.startswith("lift: 151 clips, 17 held out; kept epoch "), first.stderr
+    assert run_cia(*score, cwd=place).stdout.startswith("pixels: 0 new embeddings"), score
+    again = run_cia(*train, cwd=place)
+    assert again.stdout.startswith("lift: 151 clips") and again.stderr == ""  # it is done
+
+
+def test_lift_is_trained_on_any_frame_encoder_and_is_for_that_alone(place):
+    (place / "my_models").mkdir()
+    (place / "my_models" / "colour.py").write_text(block("python model"))
+    name, options = "my_models.colour:Colour", ("--device", "cpu", "--encoder")
+    assert run_cia("extract", "--model", name, cwd=place).returncode == 0
+    trained = run_cia("train", "lift", "--epochs", 5, "--out", "lift-colour", *options, name, cwd=place)
+    assert trained.returncode == 0, trained.stderr
+    scored = run_cia("eval", "--model", f"{name}:lift", "--weights", "lift=lift-colour", cwd=place)
+    assert f"{name}:lift (16 numbers), paper protocol" in scored.stdout, scored.stderr  # 3 colours, 8 heads
+    message = refusal("eval", "--model", "pixels:lift", "--weights", "lift=lift-colour", cwd=place)
+    assert f"these weights of lift were trained on the sequences of {name}, not pixels; train others" in message
+    (place / "my_models" / "colour.py").write_text(block("python model") + "# another one now\n")
+    message = refusal("eval", "--model", f"{name}:lift", "--weights", "lift=lift-colour", cwd=place)
+    assert f"trained on the sequences of {name} with other weights or frames; train others" in message
