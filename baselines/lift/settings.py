@@ -73,8 +73,8 @@ def settings_for(clips: int, feature_dim: int, recipe: str = "scaled", device: s
 
     `paper` is the published one. `scaled` sees each clip as often, in about 20 batches an epoch, so that some hundred
     clips get some thousand steps and 240,000 take minutes on a GPU; by the cosine schedule, at a rate that falls with
-    the width as Adam's should (Yang and Hu, arXiv 2203.03466), on standardised features. It augments in place of
-    dropout, without which a few hundred clips are learnt by heart. On CUDA it takes bfloat16.
+    the width as Adam's should (Yang and Hu, arXiv 2203.03466), on standardised features. In place of dropout it
+    augments, or a few hundred clips would be learnt by heart. On CUDA it takes bfloat16.
 
     Raises ConfigError for an unknown recipe, and as LiFTSettings does.
     """
