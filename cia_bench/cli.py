@@ -438,9 +438,7 @@ def _check_summaries(model: str, weights: dict[str, str]) -> None:
     default=None,
     help="Play clips backwards and mix them; the default of scaled, for stores of some thousand clips.",
 )
-@click.option(
-    "--precision", help="Of the arithmetic: float32, float16 or bfloat16; default float32, of scaled on CUDA bfloat16."
-)
+@click.option("--precision", help="Of the arithmetic: float32 or bfloat16, the default of scaled on CUDA.")
 @device_option
 def train(trainer: str, embeddings: Path, encoder: str | None, out: Path, device: str, **settings) -> None:
     """Train a model, like lift, on the training clips of a store, without labels; run again to go on."""

@@ -444,6 +444,7 @@ def test_the_default_settings_are_the_published_ones():
         ({"dropout": 1.0}, "dropout is 1.0"),
         ({"orthogonality": -0.1}, "orthogonality is -0.1"),
         ({"augment": True}, "it needs standardise too"),
+        ({"precision": "float16"}, "float16 loses small gradients; train in bfloat16 or float32"),
         ({"schedule": "linear"}, "unknown schedule 'linear'; choose from plateau, cosine"),
     ],
 )

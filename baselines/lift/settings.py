@@ -30,7 +30,7 @@ class LiFTSettings:
     held_out: float = 0.1  # fraction of the videos
     standardise: bool = False  # True: train on centred features of unit variance; needed unless they are near that
     augment: bool = False  # True: play clips backwards and mix them, for stores too small to learn from without
-    precision: str = "float32"  # precision.PRECISIONS
+    precision: str = "float32"  # or bfloat16, by torch.autocast
     seed: int = 0
 
     def __post_init__(self):
@@ -48,6 +48,8 @@ class LiFTSettings:
             raise ConfigError(f"seed is {self.seed}; it must be from 0 to {2**32 - 1}")
         if self.schedule not in SCHEDULES:
             raise ConfigError(f"unknown schedule {self.schedule!r}; choose from {', '.join(SCHEDULES)}")
+        if self.precision == "float16":
+            raise ConfigError("float16 loses small gradients; train in bfloat16 or float32")
         if self.augment and not self.standardise:
             raise ConfigError("augment mixes clips of centred features; it needs standardise too")
         self.config(LiFTConfig.feature_dim)
