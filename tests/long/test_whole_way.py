@@ -177,5 +177,6 @@ def test_lift_is_trained_on_any_frame_encoder_and_is_for_that_alone(place):
     message = refusal("eval", "--model", "pixels:lift", "--weights", "lift=lift-colour", cwd=place)
     assert f"these weights of lift were trained on the sequences of {name}, not pixels; train others" in message
     (place / "my_models" / "colour.py").write_text(block("python model") + "# another one now\n")
-    message = refusal("eval", "--model", f"{name}:lift", "--weights", "lift=lift-colour", cwd=place)
-    assert f"trained on the sequences of {name} with other weights or frames; train others" in message
+    other = run_cia("eval", "--model", f"{name}:lift", "--weights", "lift=lift-colour", cwd=place)
+    assert other.returncode == 1 and "its clips are embedded anew" in other.stderr
+    assert f"trained on the sequences of {name} with other weights or frames; train others" in other.stderr
