@@ -10,7 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from cia_bench.baselines.lift import LiFT, LiFTConfig, checkpoint, load_lift, summary
-from cia_bench.baselines.lift.checkpoint import FILE_NAME, read_origin, save_lift
+from cia_bench.baselines.lift.checkpoint import FILE_NAME, load_with_origin, save_lift
 from cia_bench.baselines.lift.model import lift_loss, walk
 from cia_bench.baselines.lift.summary import Lift
 from cia_bench.errors import ConfigError, EncoderError
@@ -201,7 +201,7 @@ def test_a_checkpoint_alone_rebuilds_the_model(tmp_path):
         again = load_lift(path)
         assert again.config == config and not again.training
         assert all(torch.equal(a, b) for a, b in zip(model(x), again(x), strict=True))
-        assert read_origin(path) == ORIGIN
+        assert load_with_origin(path)[1] == ORIGIN
     assert torch.equal(torch.get_rng_state(), before)
     assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
 
@@ -316,7 +316,7 @@ class Trap:
 def test_a_pickled_file_is_refused_and_never_unpickled(tmp_path, write, said):
     path = tmp_path / FILE_NAME
     write(Trap(tmp_path / "sprung"), path)
-    for read in (load_lift, read_origin):
+    for read in (load_lift, load_with_origin):
         with pytest.raises(EncoderError, match=rf"lift\.safetensors {said}"):
             read(path)
     assert not (tmp_path / "sprung").exists()

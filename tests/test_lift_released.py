@@ -23,7 +23,7 @@ from test_store import add_shard, description, failures_of, rows_of
 
 from cia_bench.baselines.image_models import read_preprocessing
 from cia_bench.baselines.lift import LiFT, LiFTConfig, load_lift
-from cia_bench.baselines.lift.checkpoint import FILE_NAME, convert, read_origin, save_lift
+from cia_bench.baselines.lift.checkpoint import FILE_NAME, convert, load_with_origin, save_lift
 from cia_bench.baselines.lift.released import ORIGIN
 from cia_bench.baselines.lift.summary import Lift
 from cia_bench.cli import main
@@ -116,7 +116,7 @@ def test_the_content_tells_the_kind_of_file_and_not_its_name(model, released, tm
     released.rename(tmp_path / FILE_NAME)
     assert same(load_lift(tmp_path), model)
     save_lift(model, released, {"encoder": "made up"})
-    assert same(load_lift(released), model) and read_origin(released) == {"encoder": "made up"}
+    assert same(load_lift(released), model) and load_with_origin(released)[1] == {"encoder": "made up"}
 
 
 def test_tensors_of_one_storage_are_read_each_from_its_place(model, tmp_path):
@@ -139,7 +139,7 @@ def test_the_origin_is_the_published_encoder_on_its_frames_with_weights_unknown(
         "image_std": [0.229, 0.224, 0.225],
     }
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(config))
-    origin = read_origin(released)
+    origin = load_with_origin(released)[1]
     assert set(origin) == {"encoder", "frames"} and origin["encoder"] == "dinov2-small-reg"
     frames = {key: tuple(value) if isinstance(value, list) else value for key, value in origin["frames"].items()}
     assert FrameSpec(**frames) == read_preprocessing(tmp_path, count=16)
@@ -297,7 +297,7 @@ def test_a_released_file_with_other_tensors_is_refused_by_file_and_key(model, tm
 
 @pytest.mark.parametrize("content", [[1, 2], None, {}, "state_dict", torch.zeros(3)])
 def test_what_else_torch_saves_is_refused(tmp_path, content):
-    for read in (load_lift, read_origin):
+    for read in (load_lift, load_with_origin):
         with pytest.raises(EncoderError, match="no LiFT checkpoint: it has no state_dict of names and tensors"):
             read(write(content, tmp_path / NAME))
 
@@ -494,7 +494,7 @@ def test_converting_gives_the_same_model_and_twice_the_same_bytes(model, release
     assert again.config == SMALL and same(again, model)
     digest = hashlib.sha256(released.read_bytes()).hexdigest()
     converted = {"converted_from": {"name": NAME, "sha256": digest}}
-    assert read_origin(tmp_path / "new" / "out") == {**ORIGIN, **converted}
+    assert load_with_origin(tmp_path / "new" / "out")[1] == {**ORIGIN, **converted}
     before = snapshot(tmp_path)
     convert(released, tmp_path / "new" / "out")
     assert snapshot(tmp_path) == before

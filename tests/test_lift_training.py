@@ -15,7 +15,7 @@ from test_lift import ORIGIN, random_sequences
 from cia_bench.baselines.lift import LiFT, LiFTConfig, load_lift, run
 from cia_bench.baselines.lift import batches as lift_batches
 from cia_bench.baselines.lift.batches import Batches
-from cia_bench.baselines.lift.checkpoint import FILE_NAME, read_origin
+from cia_bench.baselines.lift.checkpoint import FILE_NAME, load_with_origin
 from cia_bench.baselines.lift.model import lift_loss
 from cia_bench.baselines.lift.resuming import save_state
 from cia_bench.baselines.lift.run import Run, augmented, held_out_clips
@@ -203,7 +203,7 @@ def test_the_record_and_the_metrics_say_what_was_trained_how_and_how_it_went(tmp
     record = train(training_set(random_sequences().astype(np.float16)), out, QUICK, progress=Bar)
     assert json.loads((out / "training.json").read_text()) == record
     assert sorted(path.name for path in out.iterdir()) == [".lock", FILE_NAME, "metrics.jsonl", "training.json"]
-    assert record["settings"] == vars(QUICK) and record["origin"] == ORIGIN == read_origin(out)
+    assert record["settings"] == vars(QUICK) and record["origin"] == ORIGIN == load_with_origin(out)[1]
     assert record["config"]["feature_dim"] == 6 and record["config"]["width"] == 8
     assert [line["epoch"] for line in metrics(out)] == [1, 2]
     for part in ("train", "held_out"):

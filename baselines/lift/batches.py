@@ -20,7 +20,7 @@ class Batches:
     """The sequences (N, T, D), float16 or float32, on a device if they take at most half of its free memory."""
 
     def __init__(self, sequences: np.ndarray, device: torch.device):
-        self.device, self.count = device, len(sequences)
+        self.device = device
         self._all = torch.from_numpy(sequences)
         self._streamed = device.type != "cpu" and not self._moved()
 

@@ -72,13 +72,14 @@ def load_lift(path: Path) -> LiFT:
     Raises EncoderError naming the file, and the tensor if there is one: missing, unreadable, not a LiFT checkpoint, or
     a tensor that is missing, unexpected, of another shape or dtype, or not finite.
     """
+    return load_with_origin(path)[0]
+
+
+def load_with_origin(path: Path) -> tuple[LiFT, dict]:
+    """Rebuild a model as load_lift does, and tell what is known of the sequences that it was trained on."""
     file = checkpoint_file(path)
-    return _rebuild(file, _read(file))
-
-
-def read_origin(path: Path) -> dict:
-    """What is known of the sequences a checkpoint was trained on; raises EncoderError if it is not one of LiFT."""
-    return _read(checkpoint_file(path)).origin
+    checkpoint = _read(file)
+    return _rebuild(file, checkpoint), checkpoint.origin
 
 
 def checkpoint_file(path: Path) -> Path:

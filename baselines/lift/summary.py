@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cia_bench.baselines.lift.checkpoint import checkpoint_file, load_lift, read_origin
+from cia_bench.baselines.lift.checkpoint import checkpoint_file, load_with_origin
 from cia_bench.baselines.lift.model import walk
 from cia_bench.encoders import Summary
 from cia_bench.errors import ConfigError, EncoderError
@@ -35,11 +35,10 @@ class Lift(Summary):
             )
         check_precision(precision, device)
         file = checkpoint_file(Path(weights))
-        self.dtype = getattr(torch, precision)
-        self.model = load_lift(file).to(device, self.dtype)
-        self.device = device
+        model, self.trained_on = load_with_origin(file)
+        self.device, self.dtype = device, getattr(torch, precision)
+        self.model = model.to(device, self.dtype)
         self.batch_size = CPU_BATCH if device == "cpu" else GPU_BATCH
-        self.trained_on = read_origin(file)
         self.weights_sha256 = sha256_of(file)
         self.parameters = sum(parameter.numel() for parameter in self.model.parameters())
 
