@@ -111,8 +111,13 @@ def summary_of_stored(
         raise ConfigError(f"{place}: {part.encoder} gives one vector a {unit}; give --model {wanted}")
     if part.summary is None:
         return None
+    return _summary_for(stored.record, part, weights, device)
+
+
+def _summary_for(record: dict, part: ModelName, weights: Mapping[str, str], device: str) -> Summary:
+    """A part's summary, for sequences that a store's record, or encoders.describe, speaks of."""
     summary = load_summary(part.summary, summary_weights(part, weights), device)
-    refuse_other_sequences(part.summary, summary.trained_on, stored.record)
+    refuse_other_sequences(part.summary, summary.trained_on, record)
     return summary
 
 
@@ -125,9 +130,7 @@ def load_part(part: ModelName, weights: Mapping[str, str], device: str) -> tuple
     encoder = load_encoder(part.encoder, weights.get(part.encoder), device)
     if part.summary is None:
         return encoder, None
-    summary = load_summary(part.summary, summary_weights(part, weights), device)
-    refuse_other_sequences(part.summary, summary.trained_on, describe(part.encoder, encoder))
-    return encoder, summary
+    return encoder, _summary_for(describe(part.encoder, encoder), part, weights, device)
 
 
 def _combine(store: Path, parts: list[Embeddings], how: str) -> Embeddings:
