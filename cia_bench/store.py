@@ -208,9 +208,9 @@ def _embeddings_of(clips: pd.DataFrame, dtype: np.dtype) -> np.ndarray:
     Raises EmbeddingError, naming the table, if one differs from those before it in shape.
     """
     embeddings = np.empty((0, 0), dtype)
-    places = clips.table.to_numpy(object)
-    for table in dict.fromkeys(places):
-        here = np.flatnonzero(places == table)
+    places, tables = pd.factorize(clips.table)  # numbers, and the paths in the order in which they come
+    for number, table in enumerate(tables):
+        here = np.flatnonzero(places == number)
         _, found = read_embeddings(Path(table))
         if not embeddings.size:
             embeddings = np.empty((len(clips), *found.shape[1:]), dtype)
