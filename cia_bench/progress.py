@@ -37,16 +37,25 @@ def shown(label: str, total: int, unit: str) -> AbstractContextManager[Advance]:
 def _bar(label: str, total: int, unit: str) -> Iterator[Advance]:
     from rich import progress
     from rich.console import Console
+    from rich.text import Text
+
+    class Bar(progress.Progress):
+        """A line with the bar, and the note on one of its own: beside the bar it would push the numbers out."""
+
+        def get_renderables(self):
+            yield self.make_tasks_table(self.tasks)
+            for task in self.tasks:
+                if task.fields["note"]:
+                    yield Text(task.fields["note"], no_wrap=True, overflow="ellipsis")
 
     columns = (
         progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
+        progress.BarColumn(None),  # as wide as the numbers leave it
         progress.MofNCompleteColumn(),
         progress.TextColumn("{task.fields[rate]}"),
         progress.TimeRemainingColumn(elapsed_when_finished=True),
-        progress.TextColumn("{task.fields[note]}"),
     )
-    with progress.Progress(*columns, console=Console(stderr=True)) as bar:
+    with Bar(*columns, console=Console(stderr=True), expand=True) as bar:
         task, started = bar.add_task(label, total=total, rate="", note=""), time.perf_counter()
         done = 0
 
