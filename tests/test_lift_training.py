@@ -528,7 +528,7 @@ def test_a_folder_with_a_checkpoint_from_elsewhere_is_left_alone(tmp_path):
     (tmp_path / FILE_NAME).write_text("theirs")
     with pytest.raises(TrainingError, match="holds a checkpoint that was not trained there; choose another --out"):
         train(training_set(random_sequences()), tmp_path, QUICK)
-    assert (tmp_path / FILE_NAME).read_text() == "theirs"
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(FILE_NAME, "theirs")]
 
 
 def test_a_broken_off_training_with_other_settings_is_left_alone(tmp_path, monkeypatch):

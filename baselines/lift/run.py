@@ -130,8 +130,8 @@ class Run:
         seconds = time.monotonic() - started
         videos_per_s = sum(map(len, batches[first:])) / seconds
         self._log({**line, "seconds": round(seconds, 3), "videos_per_s": round(videos_per_s, 1)})
-        said = ", ".join(f"{name} {terms[name]:.4f}" for name in TERMS)
-        advance(0, f"epoch {self.epoch}: {said}; held out {held_out['loss']:.4f}")
+        said = {"loss": terms["loss"], "held out": held_out["loss"], **{name: terms[name] for name in TERMS[1:]}}
+        advance(0, f"epoch {self.epoch}: " + ", ".join(f"{name} {value:.4f}" for name, value in said.items()))
         if time.monotonic() >= self.save_from and self.epoch < self.settings.epochs:
             self._save()
 

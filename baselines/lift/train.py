@@ -54,6 +54,7 @@ def train(
     check_precision(settings.precision, device)
     _check(training)
     identity = json.loads(json.dumps({"settings": asdict(settings), "origin": training.origin}))
+    _what_is_there(out, identity)  # before a lock file is left in another's folder
     with _only_training(out):
         finished = _what_is_there(out, identity)
         if finished is None:
