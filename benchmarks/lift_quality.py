@@ -36,7 +36,7 @@ from cia_bench.extract import extract
 from cia_bench.store import TrainingSet, read_store, read_training
 
 ENCODERS = {"pixels": "pixels", "dinov2-random": "dinov2-small-reg"}
-SEEDS = {"small": 5, "medium": 2}
+SEEDS = {"small": 5, "medium": 5}
 SMALL = {"layers": 2, "learning_rate": 3e-3, "batch_size": 32}  # in place of the recipe's, for stores as small as these
 SETTINGS = {"small": {**SMALL, "epochs": 459}, "medium": {**SMALL, "epochs": 120}}  # about 8,000 steps
 QUICK = {**SMALL, "epochs": 60}  # of the ablation, which trains 120 times

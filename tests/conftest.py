@@ -1,5 +1,6 @@
 """What several tests share: the invented EPIC sample, a build of it, the real annotations where they are."""
 
+import json
 import os
 import shutil
 import signal
@@ -39,6 +40,11 @@ def snapshot(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
     }
+
+
+def untimed(metrics: bytes) -> list[dict]:
+    """The epochs of a training's metrics, without the time that each took."""
+    return [{**json.loads(line), "seconds": None, "videos_per_s": None} for line in metrics.splitlines()]
 
 
 @pytest.fixture
