@@ -1,148 +1,263 @@
-"""Image models as frame encoders: one vector a frame, the weights from a folder or the model's hub page."""
+"""Image models as frame encoders: one vector a frame, the weights from a folder or the model's hub page.
 
-from pathlib import Path
+Parameters are those of the part that is loaded, counted by building it; the other facts are from each model's paper and
+hub page. What InternVL3 saw is not published set by set: what is likely counts as seen.
+"""
 
-import numpy as np
+from functools import partial
 
-from cia_bench.encoders import Encoder, FrameSpec, folder_digest
-from cia_bench.errors import ConfigError, EncoderError
-from cia_bench.files import read_json
+from cia_bench.baselines.pretrained import FrameModel
+from cia_bench.encoders import Card
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-FILTERS = {2: "bilinear", 3: "bicubic"}  # as Pillow numbers them, and preprocessor_config.json with it
-STEPS = ("do_resize", "do_center_crop", "do_rescale", "do_normalize")
-
-
-class Dinov2SmallReg(Encoder):
-    """DINOv2 ViT-S/14 with registers: the CLS vector of each frame, 384 numbers (arXiv 2304.07193, 2309.16588).
-
-    `weights` is a folder as transformers saves it, or a hub id; by default the hub's own weights.
-
-    Raises EncoderError if there is no such folder or hub page, it is of another architecture, or any tensor of the
-    model is not in the file or the other way round.
-    """
-
-    hub_id = "facebook/dinov2-with-registers-small"
-    model_type = "dinov2_with_registers"
-
-    def __init__(self, weights: str | None = None, device: str = "cpu"):
-        import torch
-        from transformers import Dinov2WithRegistersModel
-
-        folder = find_weights(weights or self.hub_id)
-        refuse_other_architecture(folder, self.model_type)
-        self._torch, self._device = torch, device
-        self._model = load_checked(Dinov2WithRegistersModel, folder).to(device).eval()
-        self.parameters = sum(tensor.numel() for tensor in self._model.parameters())
-        self.weights_sha256 = folder_digest(folder, ["config.json", *weight_files(folder)])
-        self.frames = read_preprocessing(folder, count=16)
-
-    def embed(self, frames: np.ndarray) -> np.ndarray:
-        """Frames (B, T, 3, S, S) -> CLS vectors (B, T, D)."""
-        B, T = frames.shape[:2]
-        pictures = self._torch.from_numpy(frames).flatten(0, 1).to(self._device)
-        with self._torch.inference_mode():
-            cls = self._model(pixel_values=pictures).pooler_output
-        return cls.view(B, T, -1).float().cpu().numpy()
+image_card = partial(Card, frames=16, gives="frame")
 
 
-def find_weights(place: str) -> Path:
-    """The folder of weights at a path, or fetched from the hub (kept in its cache)."""
-    folder = Path(place)
-    if folder.is_dir():
-        return folder
-    looks_like_hub_id = place.count("/") == 1 and not place.startswith((".", "/", "~"))
-    if not looks_like_hub_id:
-        raise EncoderError(f"weights folder {place} does not exist")
-    from huggingface_hub import snapshot_download
+class Dinov2(FrameModel):
+    """DINOv2: the CLS vector after the last norm (arXiv 2304.07193)."""
 
-    try:
-        patterns = ["config.json", "preprocessor_config.json", "*.safetensors", "*.safetensors.index.json"]
-        return Path(snapshot_download(place, allow_patterns=patterns))
-    except Exception as error:  # no network, no such page, no permission: each library below has its own
-        raise EncoderError(
-            f"can't get the weights {place} from the hub: {_first_line(error)}; "
-            "give a folder that holds them, --weights MODEL=DIR"
-        ) from error
+    model_class, model_types, patch = "Dinov2Model", ("dinov2",), "patch_size"
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+class Dinov2Registers(FrameModel):
+    """DINOv2 with registers: the CLS vector after the last norm (arXiv 2309.16588)."""
+
+    model_class, model_types, patch = "Dinov2WithRegistersModel", ("dinov2_with_registers",), "patch_size"
 
 
-def weight_files(folder: Path) -> list[str]:
-    """The names of the safetensors files in a folder; raises EncoderError if there is none."""
-    names = sorted(path.name for path in folder.glob("*.safetensors"))
-    if not names:
-        raise EncoderError(f"weights folder {folder} holds no .safetensors file")
-    return names
+class Dinov3(FrameModel):
+    """DINOv3: the CLS vector after the last norm (arXiv 2508.10104)."""
+
+    model_class, model_types, patch = "DINOv3ViTModel", ("dinov3_vit",), "patch_size"
 
 
-def refuse_other_architecture(folder: Path, model_type: str) -> None:
-    """Raise EncoderError unless the folder's config.json says that its weights are of this architecture."""
-    config = _read_config(folder / "config.json")
-    if config.get("model_type") != model_type:
-        raise EncoderError(f"{folder} holds a model of type {config.get('model_type')!r}, not {model_type!r}")
+class Clip(FrameModel):
+    """CLIP's vision tower: the CLS vector after the last norm (arXiv 2103.00020)."""
+
+    model_class, model_types = "CLIPVisionModel", ("clip_vision_model", "clip")
+    base = r"vision_model\."
+    left_out = ("text_model.", "text_projection.", "visual_projection.", "logit_scale")
 
 
-def _read_config(path: Path) -> dict:
-    try:
-        return read_json(path)
-    except ValueError as error:
-        raise EncoderError(f"{path} can't be read: {error}") from error
+class ClipProjected(FrameModel):
+    """CLIP's vision tower and its projection, to where texts are too."""
+
+    model_class, model_types = "CLIPVisionModelWithProjection", ("clip_vision_model", "clip")
+    base = r"vision_model\."
+    left_out = ("text_model.", "text_projection.", "logit_scale")
+
+    def vectors(self, pictures):
+        """Pictures (N, 3, S, S) -> image embeddings (N, D), not of unit length."""
+        return self.model(pixel_values=pictures).image_embeds
 
 
-def load_checked(model_class, folder: Path):
-    """Load a transformers model; raises EncoderError if a tensor is missing, unexpected or of another shape."""
-    from transformers.utils import logging
+class Siglip(FrameModel):
+    """The vision tower of SigLIP, or of SigLIP 2 for pictures of one size: what its head pools (arXiv 2303.15343)."""
 
-    weight_files(folder)
-    verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()  # its warnings are our refusals
-    logging.disable_progress_bar()
-    try:
-        model, info = model_class.from_pretrained(
-            folder,
-            dtype="float32",
-            local_files_only=True,
-            use_safetensors=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-        )
-    except Exception as error:  # damaged files make the libraries below raise nearly anything
-        raise EncoderError(f"{folder} can't be loaded: {_first_line(error)}") from error
-    finally:
-        logging.set_verbosity(verbosity)
-        if bar:
-            logging.enable_progress_bar()
-    for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-        if info[kind]:
-            names = sorted(str(key[0]) if isinstance(key, tuple) else str(key) for key in info[kind])
-            raise EncoderError(f"{folder}: {len(names)} {kind.replace('_keys', '')} tensors, the first {names[0]}")
-    return model
+    model_class, model_types = "SiglipVisionModel", ("siglip_vision_model", "siglip")
+    base = r"vision_model\."
+    left_out = ("text_model.", "logit_scale", "logit_bias")
 
 
-def read_preprocessing(folder: Path, count: int) -> FrameSpec:
-    """The frames that a folder's preprocessor_config.json asks for: short side, centre square, mean and std."""
-    path = folder / "preprocessor_config.json"
-    config = _read_config(path)
-    left_out = [step for step in STEPS if not config.get(step, True)]
-    if left_out:
-        raise EncoderError(f"{path} leaves out {', '.join(left_out)}, which this encoder does")
-    try:
-        size, crop = config["size"], config["crop_size"]
-        if crop["height"] != crop["width"]:
-            raise EncoderError(
-                f"{path} asks for pictures of {crop['height']} x {crop['width']} pixels, not square ones"
-            )
-        return FrameSpec(
-            count=count,
-            size=crop["height"],
-            short_side=size["shortest_edge"],
-            filter=FILTERS[config["resample"]],
-            mean=tuple(config.get("image_mean", IMAGENET_MEAN)),
-            std=tuple(config.get("image_std", IMAGENET_STD)),
-            layout="TCHW",
-        )
-    except (KeyError, TypeError, ConfigError) as error:
-        raise EncoderError(f"{path} does not tell how to resize and crop: {type(error).__name__} {error}") from error
+class InternVit(FrameModel):
+    """InternViT-300M, the vision tower of InternVL3: the mean of its patches' vectors (arXiv 2504.10479)."""
+
+    model_class, model_types = "InternVLVisionModel", ("internvl_vision", "internvl")
+    base = r"(model\.)?vision_tower\."
+    left_out = (
+        *("language_model.", "multi_modal_projector.", "lm_head."),
+        *("model.language_model.", "model.multi_modal_projector."),
+    )
+
+    def vectors(self, pictures):
+        """Pictures (N, 3, S, S) -> the mean over patches, without the CLS token, (N, D)."""
+        return self.model(pixel_values=pictures).last_hidden_state[:, 1:].mean(dim=1)
+
+
+dinov2 = partial(image_card, supervision="none", data="142 million images (LVD-142M)", licence="Apache-2.0")
+
+
+class Dinov2Small(Dinov2):
+    card = dinov2(
+        family="DINOv2",
+        parameters=22_056_576,
+        dim=384,
+        hub_id="facebook/dinov2-small",
+        revision="ed25f3a31f01632728cabb09d1542f84ab7b0056",
+    )
+
+
+class Dinov2Base(Dinov2):
+    card = dinov2(
+        family="DINOv2",
+        parameters=86_580_480,
+        dim=768,
+        hub_id="facebook/dinov2-base",
+        revision="f9e44c814b77203eaa57a6bdbbd535f21ede1415",
+    )
+
+
+class Dinov2Large(Dinov2):
+    card = dinov2(
+        family="DINOv2",
+        parameters=304_368_640,
+        dim=1024,
+        hub_id="facebook/dinov2-large",
+        revision="47b73eefe95e8d44ec3623f8890bd894b6ea2d6c",
+    )
+
+
+class Dinov2Giant(Dinov2):
+    card = dinov2(
+        family="DINOv2",
+        parameters=1_136_480_768,
+        dim=1536,
+        hub_id="facebook/dinov2-giant",
+        revision="611a9d42f2335e0f921f1e313ad3c1b7178d206d",
+    )
+
+
+class Dinov2SmallReg(Dinov2Registers):
+    card = dinov2(
+        family="DINOv2 with registers",
+        parameters=22_058_112,
+        dim=384,
+        hub_id="facebook/dinov2-with-registers-small",
+        revision="0d9846e56b43a21fa46d7f3f5070f0506a5795a9",
+    )
+
+
+class Dinov2BaseReg(Dinov2Registers):
+    card = dinov2(
+        family="DINOv2 with registers",
+        parameters=86_583_552,
+        dim=768,
+        hub_id="facebook/dinov2-with-registers-base",
+        revision="a1d738ccfa7ae170945f210395d99dde8adb1805",
+    )
+
+
+class Dinov2LargeReg(Dinov2Registers):
+    card = dinov2(
+        family="DINOv2 with registers",
+        parameters=304_372_736,
+        dim=1024,
+        hub_id="facebook/dinov2-with-registers-large",
+        revision="e4c89a4e05589de9b3e188688a303d0f3c04d0f3",
+    )
+
+
+dinov3 = partial(
+    image_card,
+    family="DINOv3",
+    supervision="none",
+    data="1.7 billion images (LVD-1689M)",
+    licence="DINOv3 licence, gated",
+)
+
+
+class Dinov3Small(Dinov3):
+    card = dinov3(
+        parameters=21_596_544,
+        dim=384,
+        hub_id="facebook/dinov3-vits16-pretrain-lvd1689m",
+        revision="114c1379950215c8b35dfcd4e90a5c251dde0d32",
+    )
+
+
+class Dinov3Base(Dinov3):
+    card = dinov3(
+        parameters=85_660_416,
+        dim=768,
+        hub_id="facebook/dinov3-vitb16-pretrain-lvd1689m",
+        revision="5931719e67bbdb9737e363e781fb0c67687896bc",
+    )
+
+
+class Dinov3Large(Dinov3):
+    card = dinov3(
+        parameters=303_129_600,
+        dim=1024,
+        hub_id="facebook/dinov3-vitl16-pretrain-lvd1689m",
+        revision="ea8dc2863c51be0a264bab82070e3e8836b02d51",
+    )
+
+
+clip = partial(
+    image_card, family="CLIP", supervision="captions", data="400 million images with captions", licence="MIT"
+)
+clip_b32 = partial(clip, hub_id="openai/clip-vit-base-patch32", revision="3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268")
+clip_b16 = partial(clip, hub_id="openai/clip-vit-base-patch16", revision="57c216476eefef5ab752ec549e440a49ae4ae5f3")
+clip_l14 = partial(clip, hub_id="openai/clip-vit-large-patch14", revision="32bd64288804d66eefd0ccbe215aa642df71cc41")
+
+
+class ClipB32(Clip):
+    card = clip_b32(parameters=87_456_000, dim=768)
+
+
+class ClipB16(Clip):
+    card = clip_b16(parameters=85_799_424, dim=768)
+
+
+class ClipL14(Clip):
+    card = clip_l14(parameters=303_179_776, dim=1024)
+
+
+class ClipB32Projected(ClipProjected):
+    card = clip_b32(parameters=87_849_216, dim=512)
+
+
+class ClipB16Projected(ClipProjected):
+    card = clip_b16(parameters=86_192_640, dim=512)
+
+
+class ClipL14Projected(ClipProjected):
+    card = clip_l14(parameters=303_966_208, dim=768)
+
+
+siglip = partial(
+    image_card, supervision="captions", data="billions of images with captions (WebLI)", licence="Apache-2.0"
+)
+
+
+class SiglipBase(Siglip):
+    card = siglip(
+        family="SigLIP",
+        parameters=92_884_224,
+        dim=768,
+        hub_id="google/siglip-base-patch16-224",
+        revision="7fd15f0689c79d79e38b1c2e2e2370a7bf2761ed",
+    )
+
+
+class SiglipSo400m(Siglip):
+    card = siglip(
+        family="SigLIP",
+        parameters=428_225_600,
+        dim=1152,
+        hub_id="google/siglip-so400m-patch14-384",
+        revision="9fdffc58afc957d1a03a25b10dba0329ab15c2a3",
+    )
+
+
+class Siglip2Base(Siglip):
+    card = siglip(
+        family="SigLIP 2",
+        parameters=92_884_224,
+        dim=768,
+        hub_id="google/siglip2-base-patch16-224",
+        revision="75de2d55ec2d0b4efc50b3e9ad70dba96a7b2fa2",
+    )
+
+
+class InternVit300m(InternVit):
+    card = image_card(
+        family="InternViT",
+        supervision="captions, questions",
+        data="InternVL3's images and videos with texts",
+        saw={"ssv2": "labels", "kinetics": "labels", "charades": "clips"},
+        licence="Apache-2.0",
+        parameters=304_012_288,
+        dim=1024,
+        hub_id="OpenGVLab/InternVL3-1B-hf",
+        revision="014c0583a0d4bedf29fbe2dbff4f865eb998e171",
+    )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cia_bench.encoders import Encoder, FrameSpec
+from cia_bench.encoders import Card, Encoder, FrameSpec
 
 GRID = 6  # cells a side
 CELL = 8  # pixels a side
@@ -16,6 +16,7 @@ class Pixels(Encoder):
     """
 
     frames = FrameSpec(count=16, size=GRID * CELL, filter="bilinear")
+    card = Card("pixels", "none", "none", "MIT", parameters=0, dim=3 * GRID * GRID, frames=16, gives="frame")
 
     def embed(self, frames: np.ndarray) -> np.ndarray:
         grey = frames.mean(axis=-1, dtype=np.float32) / 255  # (B, T, 48, 48)

@@ -321,10 +321,10 @@ def review(data: Path, sources: tuple[str, ...], videos, journal, reviewer, orde
 
 @main.command()
 def models() -> None:
-    """List the encoders and summaries that installed packages offer."""
-    from cia_bench.offers import in_columns, offers
+    """List the encoders and summaries that installed packages offer, and what is known of them."""
+    from cia_bench.offers import listed, offers
 
-    click.echo(in_columns(offers()), nl=False)
+    click.echo(listed(offers()), nl=False)
 
 
 @main.command()
@@ -458,7 +458,7 @@ def train(trainer: str, embeddings: Path, encoder: str | None, out: Path, device
 @click.argument("file", type=FILE)
 @click.option("--out", type=FOLDER, required=True, help="Folder to write the checkpoint into.")
 def convert(model: str, file: Path, out: Path) -> None:
-    """Turn the weights that a model's authors released, like lift's, into a checkpoint of ours."""
+    """Turn the weights that a model's authors released, lift's or vjepa's, into a folder to give to --weights."""
     from cia_bench.encoders import load_converter
 
     outcome = load_converter(model)(file, out)

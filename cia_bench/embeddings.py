@@ -18,6 +18,7 @@ from cia_bench.encoders import (
     describe,
     load_encoder,
     load_summary,
+    merge_saw,
     parse_parts,
     summary_weights,
 )
@@ -85,7 +86,7 @@ def _load_part(store: Path, part: ModelName, stored: Stored, weights: Mapping[st
     clip_ids = stored.clips.clip_id.to_numpy(dtype=object)
     vectors = summary(stored.embeddings, clip_ids) if summary else stored.embeddings
     loaded = _checked(place, str(part), clip_ids, vectors)
-    made_by = {key: stored.record[key] for key in ("encoder", "weights_sha256", "frames", "precision")}
+    made_by = {key: stored.record[key] for key in ("encoder", "weights_sha256", "frames", "precision", "saw")}
     summarised = {"name": part.summary, "weights_sha256": summary.weights_sha256} if summary else None
     return replace(
         loaded,
@@ -146,7 +147,12 @@ def _combine(store: Path, parts: list[Embeddings], how: str) -> Embeddings:
     whole = _checked(place, name, ids.to_numpy(dtype=object), vectors)
     return replace(
         whole,
-        origin={**whole.origin, "combine": how, "parts": [part.origin for part in parts]},
+        origin={
+            **whole.origin,
+            "combine": how,
+            "saw": merge_saw([part.origin["saw"] for part in parts]),
+            "parts": [part.origin for part in parts],
+        },
         failures={
             clip_id: f"{part.origin['encoder']}: {reason}"
             for part in reversed(parts)  # so that of two reasons the first part's is told

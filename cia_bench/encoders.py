@@ -12,7 +12,8 @@ import re
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from difflib import get_close_matches
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -27,6 +28,7 @@ KINDS = {ENCODERS: "encoder", SUMMARIES: "summary", TRAINERS: "trainer", CONVERT
 SHORT_NAMES = {"lift": "dinov2-small-reg:lift"}  # the published model
 FILTERS = ("bilinear", "bicubic")
 LAYOUTS = ("THWC", "TCHW")
+SEEN, SEEN_AS = ("ssv2", "epic", "charades", "kinetics"), ("clips", "labels")
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class FrameSpec:
         high, wide = self._resized(H, W)
         pictures = torch.from_numpy(images).permute(0, 3, 1, 2)  # (T, 3, H, W), in memory still channels last
         resized = interpolate(pictures, (high, wide), mode=self.filter, antialias=True, align_corners=False)
-        top, left = round((high - self.size) / 2), round((wide - self.size) / 2)  # as torchvision's CenterCrop
+        top, left = (high - self.size) // 2, (wide - self.size) // 2  # as transformers: torchvision rounds
         square = resized[:, :, top : top + self.size, left : left + self.size]
         return square.permute(0, 2, 3, 1).contiguous().numpy()
 
@@ -98,6 +100,30 @@ class FrameSpec:
         return numbers.sub_(mean).div_(scale).numpy()
 
 
+@dataclass(frozen=True)
+class Card:
+    """What is known of a model before its weights are loaded, for `cia models` and beside its results."""
+
+    family: str
+    supervision: str  # what told it right from wrong in training: labels, captions, nothing
+    data: str  # that it was trained on
+    licence: str  # of the weights
+    parameters: int
+    dim: int  # numbers of a vector
+    frames: int  # that it takes of a clip
+    gives: str = "clip"  # a vector a clip, or a `frame`
+    saw: Mapping[str, str] = field(default_factory=dict)  # contamination: of SEEN, `clips` without labels, or `labels`
+    hub_id: str | None = None  # where the weights are
+    revision: str | None = None  # of that page; None: its newest
+    url: str | None = None  # of the released file, if `cia convert` is to make the weights of it
+    converter: str | None = None  # that does it
+
+    def __post_init__(self):
+        unknown = sorted(set(self.saw) - set(SEEN)) + sorted(set(self.saw.values()) - set(SEEN_AS))
+        if unknown:
+            raise ConfigError(f"a model can have seen {', '.join(SEEN)} as {' or '.join(SEEN_AS)}, not {unknown[0]!r}")
+
+
 class Encoder(ABC):
     """Turns frames into vectors: a frame encoder one vector a frame, a video encoder one vector a clip.
 
@@ -108,6 +134,7 @@ class Encoder(ABC):
     frames = FrameSpec()
     parameters = 0
     weights_sha256: str | None = None
+    card: Card | None = None  # None: nothing is known
 
     def __init__(self, weights: str | None = None, device: str = "cpu"):
         if weights is not None:
@@ -249,9 +276,18 @@ def _find(group: str, name: str):
             raise ConfigError(
                 f"{KINDS[group]} {name!r} is offered twice: {' and '.join(point.value for point in found)}"
             )
-        known = ", ".join(sorted({point.name for point in points})) or "none: is cia-bench installed?"
-        raise ConfigError(f"unknown {KINDS[group]} {name!r}; choose from {known}")
+        raise ConfigError(
+            f"unknown {KINDS[group]} {name!r}; {_choices(name, sorted({point.name for point in points}))}"
+        )
     return found[0].load()
+
+
+def _choices(name: str, known: list[str]) -> str:
+    """What to choose in place of an unknown name: all there is, or what is spelt alike."""
+    if len(known) <= 10:
+        return f"choose from {', '.join(known) or 'none: is cia-bench installed?'}"
+    alike = get_close_matches(name, known)
+    return (f"is it {' or '.join(alike)}? " if alike else "") + "cia models lists them all"
 
 
 def checked_embedding(name: str, embedding: object, clips: int, frames: int) -> np.ndarray:
@@ -285,7 +321,10 @@ def choose_device(device: str) -> str:
 
 
 def describe(name: str, encoder: Encoder, precision: str = "float32") -> dict:
-    """What fixes the numbers that an encoder gives in a precision (precision.PRECISIONS), for the record of a store."""
+    """What fixes the numbers that an encoder gives in a precision (precision.PRECISIONS), for the record of a store.
+
+    Beside that, `saw`: see Card; None if it has none.
+    """
     return {
         "encoder": name,
         "parameters": encoder.parameters,
@@ -294,7 +333,16 @@ def describe(name: str, encoder: Encoder, precision: str = "float32") -> dict:
             key: list(value) if isinstance(value, tuple) else value for key, value in asdict(encoder.frames).items()
         },
         "precision": precision,
+        "saw": None if encoder.card is None else dict(encoder.card.saw),
     }
+
+
+def merge_saw(parts: Sequence[Mapping[str, str] | None]) -> dict[str, str] | None:
+    """What the parts of a model saw together, labels over clips; None if nothing is known of any."""
+    known = [part for part in parts if part is not None]
+    if not known:
+        return None
+    return {name: max(part[name] for part in known if name in part) for name in SEEN if any(name in p for p in known)}
 
 
 def folder_digest(folder: Path, names: Sequence[str]) -> str:

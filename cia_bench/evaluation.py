@@ -155,7 +155,12 @@ def evaluate(
     predictions = pd.concat([_predict(loaded, everything.of(source), settings) for source in scored], ignore_index=True)
     parts = {source: score_source(source, predictions[predictions.source == source], settings) for source in scored}
     record = {
-        "model": {"name": name, "parameters": parameters, "dim": loaded.vectors.shape[1]},
+        "model": {
+            "name": name,
+            "parameters": parameters,
+            "dim": loaded.vectors.shape[1],
+            "saw": loaded.origin.get("saw"),  # see encoders.Card; None: not known
+        },
         "embeddings": loaded.origin,
         "protocol": {"name": settings.protocol, "probe": {"name": settings.probe, **vars(build_probe(settings.probe))}},
         "statistics": {"level": settings.level, "draws": settings.draws, "seed": settings.seed},

@@ -68,7 +68,8 @@ def encoder_folder(store: Path, encoder: str) -> Path:
 
 def read_record(folder: Path) -> dict:
     try:
-        return {"precision": "float32", **read_json(folder / RECORD, RECORD_FIELDS)}  # the only one once, and not said
+        unsaid = {"precision": "float32", "saw": None}  # once: the only one, and what nobody asked
+        return {**unsaid, **read_json(folder / RECORD, RECORD_FIELDS)}
     except ValueError as error:
         raise EmbeddingError(f"{folder / RECORD} can't be read ({error}); delete {folder} and extract again") from error
 

@@ -11,13 +11,14 @@ from conftest import refusal, run_cia
 from test_extract import make_source
 
 import cia_bench
+from cia_bench.baselines.image_models import Dinov2Small
 from cia_bench.baselines.pixels import Pixels
 from cia_bench.cli import main
 from cia_bench.demo import save_random_dinov2
-from cia_bench.encoders import Encoder, FrameSpec
+from cia_bench.encoders import Card, Encoder, FrameSpec
 from cia_bench.errors import ConfigError, EncoderError
 from cia_bench.model_check import CheckReport, check, moving_pictures, relative_difference
-from cia_bench.offers import in_columns, offers
+from cia_bench.offers import listed, offers
 
 FRAMES = FrameSpec(count=4, size=8)
 
@@ -338,7 +339,8 @@ def test_an_error_of_ours_that_embed_raises_is_the_authors_too():
 @pytest.mark.parametrize(
     ("model", "weights", "error", "message"),
     [
-        ("sift", {}, ConfigError, "unknown encoder 'sift'; choose from dinov2-small-reg, pixels"),
+        ("sift", {}, ConfigError, "unknown encoder 'sift'; cia models lists them all"),
+        ("dinov2-smal", {}, ConfigError, "is it dinov2-small or dinov2-small-reg or dinov3-s"),
         ("pixels:median", {}, ConfigError, "unknown summary 'median'"),
         (
             "pixels:mean+pixels:concat",
@@ -472,16 +474,57 @@ def installed(tmp_path: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(site)}
 
 
-def test_models_lists_what_packages_offer_and_loads_nothing(installed, tmp_path):
-    (tmp_path / "site" / "their_models.py").write_text("raise RuntimeError('loaded')\n")
+def test_models_lists_what_packages_offer_whatever_their_import_raises(installed, tmp_path):
+    (tmp_path / "site" / "their_models.py").write_text("raise RuntimeError('broken')\n")
     run = run_cia("models", cwd=tmp_path, **installed)
     assert run.returncode == 0 and run.stderr == ""
-    title, *lines = (line.split() for line in run.stdout.splitlines())
-    assert title == ["kind", "name", "package", "class"]
-    assert ["encoder", "reds", "their-models", "1.2", "their_models:Reds"] in lines
-    assert ["summary", "steps", "their-models", "1.2", "their_models:Steps"] in lines
-    assert ["encoder", "pixels", "cia-bench", cia_bench.__version__, "cia_bench.baselines.pixels:Pixels"] in lines
-    assert [line[:2] for line in lines] == sorted(line[:2] for line in lines)
+    lines = [line.split() for line in run.stdout.splitlines()]
+    assert lines[0] == ["name", "gives", "frames", "dim", "parameters", "saw", "here", "weights"]
+    rest = lines[lines.index(["kind", "name", "package", "class"]) + 1 :]
+    assert ["encoder", "reds", "their-models", "1.2", "their_models:Reds"] in rest
+    assert ["summary", "steps", "their-models", "1.2", "their_models:Steps"] in rest
+    assert ["summary", "mean", "cia-bench", cia_bench.__version__, "cia_bench.baselines.summaries:Mean"] in rest
+    assert [line[:2] for line in rest] == sorted(line[:2] for line in rest)
+    assert ["pixels", "frame", "16", "108", "0", "-", "yes", "-"] in lines
+
+
+CARD = """
+from cia_bench.encoders import Card
+Reds.card = Card("Reds", "labels", "paint", "MIT\x1b[31m", 2_600_000, dim=3, frames=4, saw={"ssv2": "labels"})
+"""
+
+
+def test_models_shows_the_card_of_an_encoder_of_other_people(installed, tmp_path):
+    (tmp_path / "site" / "their_models.py").write_text(PACKAGE + CARD)
+    lines = run_cia("models", cwd=tmp_path, **installed).stdout.splitlines()
+    place = lines.index("Reds (supervision: labels; data: paint; licence: MIT\\x1b[31m)")
+    assert lines[place + 1].split() == ["reds", "clip", "4", "3", "3M", "ssv2", "labels", "no", "-"]
+
+
+def test_a_card_knows_only_what_a_benchmark_can_be_contaminated_with():
+    with pytest.raises(ConfigError, match="not 'imagenet'"):
+        Card("a", "b", "c", "d", 1, 2, 3, saw={"imagenet": "labels"})
+    with pytest.raises(ConfigError, match="not 'all'"):
+        Card("a", "b", "c", "d", 1, 2, 3, saw={"epic": "all"})
+
+
+def test_weights_are_here_once_the_cache_holds_the_config_and_the_weights_of_the_pinned_revision(tmp_path):
+    cache = tmp_path / "hub" / "models--facebook--dinov2-small"
+    revision = Dinov2Small.card.revision
+    (cache / "snapshots" / revision).mkdir(parents=True)
+
+    def here() -> str:
+        lines = run_cia("models", HF_HUB_CACHE=str(tmp_path / "hub")).stdout.splitlines()
+        (line,) = (line for line in lines if line.startswith("dinov2-small "))
+        return line.split()[6]
+
+    assert here() == "no"
+    (cache / "snapshots" / revision / "config.json").write_text("{}")
+    assert here() == "no"
+    (cache / "snapshots" / revision / "model.safetensors").write_bytes(b"")
+    assert here() == "yes"
+    (cache / "snapshots" / revision).rename(cache / "snapshots" / ("0" * 40))
+    assert here() == "no"
 
 
 def test_listing_models_imports_no_torch():
@@ -491,7 +534,7 @@ def test_listing_models_imports_no_torch():
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert run.stdout.splitlines()[-1] == "[]"
-    assert in_columns(offers()) in run.stdout
+    assert listed(offers()) in run.stdout
 
 
 def test_a_package_of_other_people_is_checked_extracted_and_scored(installed, tmp_path):

@@ -18,6 +18,7 @@ from cia_bench.encoders import (
     load_encoder,
     load_summary,
     load_trainer,
+    merge_saw,
     parse_model,
 )
 from cia_bench.errors import ConfigError, EncoderError
@@ -52,7 +53,7 @@ def slow_crop(image: np.ndarray, spec: FrameSpec) -> np.ndarray:
     high, wide = short_side_size(*shape, spec.short_side) if spec.short_side else (spec.size, spec.size)
     across = Image.fromarray(image).resize((wide, shape[0]), FILTERS[spec.filter])
     both = np.asarray(across.resize((wide, high), FILTERS[spec.filter]))
-    top, left = round((high - spec.size) / 2), round((wide - spec.size) / 2)
+    top, left = (high - spec.size) // 2, (wide - spec.size) // 2
     return both[top : top + spec.size, left : left + spec.size]
 
 
@@ -153,8 +154,8 @@ def test_a_name_of_another_form_is_refused(name):
         parse_model(name)
 
 
-def test_unknown_names_list_the_known_ones():
-    with pytest.raises(ConfigError, match=r"unknown encoder 'pixel'; choose from .*dinov2-small-reg.*pixels"):
+def test_unknown_names_list_the_known_ones_or_those_spelt_alike():
+    with pytest.raises(ConfigError, match=r"unknown encoder 'pixel'; is it pixels\? cia models lists them all"):
         load_encoder("pixel")
     with pytest.raises(
         ConfigError, match=r"unknown summary 'sum'; choose from concat, first-frame, last-frame, lift, mean, rand"
@@ -274,8 +275,18 @@ def test_the_description_holds_what_fixes_the_numbers():
             "layout": "THWC",
         },
         "precision": "float32",
+        "saw": {},
     }
     assert describe("pixels", Pixels(), "bfloat16")["precision"] == "bfloat16"
+
+
+def test_what_parts_of_a_model_saw_adds_up_labels_over_clips():
+    ssv2, labels, kinetics = {"ssv2": "clips"}, {"ssv2": "labels"}, {"kinetics": "clips"}
+    assert merge_saw([ssv2, labels, kinetics]) == {"ssv2": "labels", "kinetics": "clips"}
+    assert merge_saw([labels, ssv2]) == labels
+    assert merge_saw([None, ssv2]) == ssv2  # of the first part nothing is known
+    assert merge_saw([None, None]) is None
+    assert merge_saw([{}]) == {}
 
 
 # what an encoder gives

@@ -21,11 +21,11 @@ from conftest import snapshot
 from test_lift import random_model, random_sequences
 from test_store import add_shard, description, failures_of, rows_of
 
-from cia_bench.baselines.image_models import read_preprocessing
 from cia_bench.baselines.lift import LiFT, LiFTConfig, load_lift
 from cia_bench.baselines.lift.checkpoint import FILE_NAME, convert, load_with_origin, save_lift
 from cia_bench.baselines.lift.released import ORIGIN
 from cia_bench.baselines.lift.summary import Lift
+from cia_bench.baselines.preprocessing import read_preprocessing
 from cia_bench.cli import main
 from cia_bench.embeddings import load_model
 from cia_bench.encoders import FrameSpec, load_converter
@@ -268,7 +268,7 @@ REFUSALS = {
     reshape: r"tensor 'encoder\.\S+' is \(16, 1\); the model needs \(16,\)",
     reshape_the_input: r"tensor 'model.encoder.input_proj.weight' is \(16, 6, 1\), not \(width, features\)",
     narrow: "has no usable LiFT config: LiFT's width 12 can't be divided among 8 attention heads",
-    halve: f"tensor '{KEY}' is of torch HalfStorage; it should be of torch FloatStorage",
+    halve: f"tensor '{KEY.removeprefix('model.')}' is torch.float16; it should be torch.float32",
     spoil: r"tensor 'encoder\.\S+linear2.bias' holds a number that is not finite",
     turn: "tensor 'model.decoder.model.3.weight' does not lie in one piece inside its storage",
     expand: f"tensor '{KEY}' does not lie in one piece inside its storage",
@@ -477,7 +477,7 @@ def test_a_flipped_bit_is_refused_or_changes_nothing(released, model):
 def test_another_zip_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / NAME, "w") as archive:
         archive.writestr("word/document.xml", "<text/>")
-    with pytest.raises(EncoderError, match="no LiFT checkpoint: it is a zip with 0 data.pkl, not one"):
+    with pytest.raises(EncoderError, match="no checkpoint of torch: it is a zip with 0 data.pkl, not one"):
         load_lift(tmp_path / NAME)
 
 

@@ -14,7 +14,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from cia_bench.baselines.lift.model import LiFT, LiFTConfig
-from cia_bench.baselines.lift.released import ORIGIN, is_zip, read_released
+from cia_bench.baselines.lift.released import ORIGIN, read_released
+from cia_bench.baselines.torch_files import is_zip
 from cia_bench.errors import ConfigError, EncoderError, some
 from cia_bench.files import sha256_of, whole_file, whole_files
 
