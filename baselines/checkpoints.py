@@ -25,6 +25,7 @@ HUB = "https://huggingface.co"
 CONFIGS = ("config.json", "preprocessor_config.json", "video_preprocessor_config.json", "processor_config.json")
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # the first that is there, whole or in shards, counts
 ONE_NAME = (  # what transformers calls differently in files, models and versions of itself, and a name for all
+    (r"^(vision_model|videomae|timesformer|vivit)\.", ""),
     (r"\.attention\.attention\.", ".attention."),
     (r"\.attention\.([qv])_bias$", r".attention.\1_proj.bias"),
     (r"\.attention\.query\.", ".attention.q_proj."),
@@ -36,7 +37,6 @@ ONE_NAME = (  # what transformers calls differently in files, models and version
     (r"\.mlp\.weights_out\.", ".mlp.down_proj."),
     (r"^(encoder|model)\.layer\.", "layers."),
     (r"^layer\.", "layers."),
-    (r"^vision_model\.", ""),
 )
 JOINED = re.compile(r"\.mlp\.weights_in\.")  # two tensors of newer models, one below the other
 APART = (".mlp.gate_proj.", ".mlp.up_proj.")
@@ -47,7 +47,7 @@ DEPTHS = ("num_hidden_layers", "pred_num_hidden_layers", "num_spatial_layers", "
 class Layout:
     """How a file names the tensors of a model, which may be a part of all that the file holds."""
 
-    base: str = ""  # what stands before the names of the model's own tensors, as a regular expression
+    tower: str = ""  # what stands before the names of a tower's tensors, as a regular expression; it is cut off
     left_out: tuple[str, ...] = ()  # how the names of other parts begin: decoders, heads, text encoders
     tables: tuple[str, ...] = ()  # tensors of the file that replace what the model computes, and its class doesn't load
 
@@ -158,12 +158,12 @@ def load_proven(model_class: type, config, folder: Path, layout: Layout, options
 
 
 def _read_own(folder: Path, layout: Layout) -> dict[str, Tensor]:
-    """The model's own tensors by their names without the base, as float32 where they are floating."""
+    """The model's own tensors by their names, as float32 where they are floating."""
     tensors = {}
     for file in weight_files(folder):
         read = _read_torch if file.endswith(".bin") else _read_safetensors
         for name, tensor in read(folder / file, lambda name: not name.startswith(layout.left_out)).items():
-            own = re.sub(f"^(?:{layout.base})", "", name)
+            own = re.sub(f"^(?:{layout.tower})", "", name)
             if own in tensors:
                 raise EncoderError(f"{folder} has tensor {own!r} twice")
             tensors[own] = tensor.float() if tensor.is_floating_point() else tensor

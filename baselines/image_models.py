@@ -34,7 +34,6 @@ class Clip(FrameModel):
     """CLIP's vision tower: the CLS vector after the last norm (arXiv 2103.00020)."""
 
     model_class, model_types = "CLIPVisionModel", ("clip_vision_model", "clip")
-    base = r"vision_model\."
     left_out = ("text_model.", "text_projection.", "visual_projection.", "logit_scale")
 
 
@@ -42,7 +41,6 @@ class ClipProjected(FrameModel):
     """CLIP's vision tower and its projection, to where texts are too."""
 
     model_class, model_types = "CLIPVisionModelWithProjection", ("clip_vision_model", "clip")
-    base = r"vision_model\."
     left_out = ("text_model.", "text_projection.", "logit_scale")
 
     def vectors(self, pictures):
@@ -54,7 +52,6 @@ class Siglip(FrameModel):
     """The vision tower of SigLIP, or of SigLIP 2 for pictures of one size: what its head pools (arXiv 2303.15343)."""
 
     model_class, model_types = "SiglipVisionModel", ("siglip_vision_model", "siglip")
-    base = r"vision_model\."
     left_out = ("text_model.", "logit_scale", "logit_bias")
 
 
@@ -62,7 +59,7 @@ class InternVit(FrameModel):
     """InternViT-300M, the vision tower of InternVL3: the mean of its patches' vectors (arXiv 2504.10479)."""
 
     model_class, model_types = "InternVLVisionModel", ("internvl_vision", "internvl")
-    base = r"(model\.)?vision_tower\."
+    tower = r"(model\.)?vision_tower\."
     left_out = (
         *("language_model.", "multi_modal_projector.", "lm_head."),
         *("model.language_model.", "model.multi_modal_projector."),

@@ -10,6 +10,7 @@ from cia_bench.encoders import Encoder, FrameSpec, folder_digest
 from cia_bench.errors import EncoderError
 
 logger = logging.getLogger(__name__)
+SAME_SIZE = 0.02  # share of its parameters that a model may differ by from the one on its card
 
 
 class Pretrained(Encoder):
@@ -23,7 +24,7 @@ class Pretrained(Encoder):
 
     model_class = ""  # of transformers
     model_types: tuple[str, ...] = ()  # of config.json: the model's own, and those of files that hold it among others
-    base = ""  # see checkpoints.Layout, as the next two
+    tower = ""  # see checkpoints.Layout, as the next two
     left_out: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()  # parts of the model that the embedding does not need
@@ -50,7 +51,7 @@ class Pretrained(Encoder):
         folder = find_weights(self.card, weights)
         refuse_other_architecture(folder, self.model_types)
         config = load_config(model_class.config_class, folder)
-        layout = Layout(self.base, self.left_out, self.tables)
+        layout = Layout(self.tower, self.left_out, self.tables)
         self.device, self.model = device, load_proven(model_class, config, folder, layout, self.options)
         for part in self.unused:
             setattr(self.model, part, None)
@@ -59,6 +60,11 @@ class Pretrained(Encoder):
         self.weights_sha256 = folder_digest(folder, ["config.json", *weight_files(folder)])
         self.frames = self.read_frames(folder, config)
         self._check_side(folder, config)
+        if abs(self.parameters / self.card.parameters - 1) > SAME_SIZE:
+            logger.warning(
+                "%s holds %s parameters, and the model of this name %s: its scores are not that model's",
+                *(folder, f"{self.parameters:,}", f"{self.card.parameters:,}"),
+            )
 
     @abstractmethod
     def read_frames(self, folder, config) -> FrameSpec:

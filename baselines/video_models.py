@@ -13,7 +13,6 @@ class VideoMae(VideoModel):
     """VideoMAE's encoder: the mean of its tokens (arXiv 2203.12602)."""
 
     model_class, model_types = "VideoMAEModel", ("videomae",)
-    base = r"videomae\."
     left_out = ("decoder.", "encoder_to_decoder.", "mask_token", "classifier.", "fc_norm.")
 
 
@@ -42,7 +41,6 @@ class VideoPrism(VideoModel):
     """VideoPrism's encoder: the mean of its tokens (arXiv 2402.13217)."""
 
     model_class, model_types = "VideoPrismVisionModel", ("videoprism_vision_model",)
-    base = r"vision_model\."
 
     def vectors(self, pictures):
         """Clips (B, T, 3, S, S) -> the mean of each clip's tokens, (B, D)."""
@@ -53,7 +51,7 @@ class Timesformer(VideoModel):
     """TimeSformer: the CLS vector (arXiv 2102.05095)."""
 
     model_class, model_types = "TimesformerModel", ("timesformer",)
-    base, left_out = r"timesformer\.", ("classifier.",)
+    left_out = ("classifier.",)
 
     def vectors(self, pictures):
         """Clips (B, T, 3, S, S) -> CLS vectors (B, D)."""
@@ -68,7 +66,7 @@ class Vivit(VideoModel):
     """
 
     model_class, model_types = "VivitModel", ("vivit",)
-    base, left_out = r"vivit\.", ("classifier.",)
+    left_out = ("classifier.",)
     options = {"add_pooling_layer": False}  # the file has none
     preprocessing = {"offset": True, "do_normalize": False}
 
@@ -188,7 +186,7 @@ class VJepa2Large(VJepa2):
 
 class VJepa2Huge(VJepa2):
     card = vjepa2(
-        parameters=631_661_056,
+        parameters=631_648_000,
         dim=1280,
         hub_id="facebook/vjepa2-vith-fpc64-256",
         revision="b5eac8703e3efdc1547fbb6ddfbeb133dc0bdee5",
@@ -198,7 +196,7 @@ class VJepa2Huge(VJepa2):
 class VJepa2Giant(VJepa2):
     card = vjepa2(
         licence="Apache-2.0",
-        parameters=1_012_000_000,
+        parameters=1_012_173_952,
         dim=1408,
         hub_id="facebook/vjepa2-vitg-fpc64-256",
         revision="875c192b7b704b87d1e1d99345769632dd5f739a",

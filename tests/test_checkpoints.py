@@ -314,7 +314,7 @@ def test_weights_in_shards_give_the_same_numbers_and_a_missing_one_is_named(kind
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_other_precisions_are_loaded_as_float32_of_the_same_numbers(dtype, saved, folder):
-    rounded = {name: tensor.half() for name, tensor in load_file(saved / "model.safetensors").items()}
+    rounded = {name: tensor.half().bfloat16() for name, tensor in load_file(saved / "model.safetensors").items()}
     vectors = []
     for kind in (torch.float32, dtype):
         change_weights(
@@ -427,30 +427,23 @@ def test_a_transformers_that_fills_these_biases_with_zeros_is_refused(old_videom
     monkeypatch.setattr(modeling_utils, "get_model_conversion_mapping", lambda *given, **more: [])  # as before its fix
     with pytest.raises(EncoderError) as caught:
         load_encoder("videomae-base", str(old_videomae))
-    assert str(caught.value).startswith(f"{old_videomae}: transformers did not load tensor encoder.layer.0.attention")
+    assert str(caught.value).startswith(
+        f"{old_videomae}: transformers did not load tensor videomae.encoder.layer.0.attention"
+    )
 
 
 def test_the_proof_finds_one_number_that_is_not_the_files(folder):
     model = load_encoder(NAME, str(folder)).model
     tensors = load_file(folder / "model.safetensors")
     prove(model, tensors, folder)
-    for name in (
-        "encoder.layer.1.mlp.fc2.weight",
-        "encoder.layer.0.attention.attention.value.bias",
-        "embeddings.cls_token",
-    ):
+    query, key = (f"encoder.layer.0.attention.{part}_proj.weight" for part in ("q", "k"))
+    for name in ("encoder.layer.1.mlp.fc2.weight", "encoder.layer.0.attention.v_proj.bias", "embeddings.cls_token"):
         changed = {**tensors, name: tensors[name].clone()}
         changed[name].view(-1)[-1] = torch.nextafter(changed[name].view(-1)[-1], torch.tensor(9.0))
         with pytest.raises(EncoderError, match=f"transformers did not load tensor {name} as it is"):
             prove(model, changed, folder)
-    swapped = dict(tensors)
-    place = "encoder.layer.0.attention.attention."
-    swapped[f"{place}query.weight"], swapped[f"{place}key.weight"] = (
-        tensors[f"{place}key.weight"],
-        tensors[f"{place}query.weight"],
-    )
     with pytest.raises(EncoderError, match="transformers did not load tensor encoder.layer.0.attention"):
-        prove(model, swapped, folder)
+        prove(model, {**tensors, query: tensors[key], key: tensors[query]}, folder)
 
 
 def test_tables_that_a_model_computes_are_those_of_a_model_that_was_never_loaded(old_videomae, monkeypatch):

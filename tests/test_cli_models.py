@@ -78,7 +78,7 @@ def test_a_mended_clip_is_scored_after_retry_failed(place, monkeypatch):
             "build --source kinetics --size tiny",
             "unknown source 'kinetics'; choose from charades, epic, ssv2, synthetic",
         ),
-        ("extract --model sift", "unknown encoder 'sift'; choose from dinov2-small-reg, pixels"),
+        ("extract --model sift", "unknown encoder 'sift'; cia models lists them all"),
         ("extract --model pixels --videos nowhere", "no folder with the videos of synthetic at nowhere"),
         ("extract --model pixels --weights pixels", "--weights 'pixels' is not like lift=DIR"),
         ("extract --model pixels --weights pixels=x", "Pixels has no weights to load from x"),

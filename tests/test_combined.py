@@ -220,7 +220,7 @@ def test_eval_extracts_and_joins_all_parts(tmp_path):
     assert lines[2].startswith(f"{model} (l2) ({108 + 3 + 16 * 108} numbers), paper protocol")
     folder = tmp_path / lines[-1].removeprefix("wrote ")
     record = json.loads((folder / "result.json").read_text())
-    assert record["model"] == {"name": f"{model} (l2)", "parameters": 5, "dim": 1839}
+    assert record["model"] == {"name": f"{model} (l2)", "parameters": 5, "dim": 1839, "saw": {}}
     assert [part["name"] for part in record["embeddings"]["parts"]] == ["pixels:mean", "mine.last:Net", "pixels:concat"]
 
 

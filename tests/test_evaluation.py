@@ -82,7 +82,7 @@ def test_a_label_planted_only_in_validation_is_not_found(embeddings, data):
 def test_the_record_says_what_made_it(embeddings, data):
     result = evaluate(embeddings, data, model="mine", parameters=22, settings=FAST)
     record = result.record
-    assert record["model"] == {"name": "mine", "parameters": 22, "dim": 8}
+    assert record["model"] == {"name": "mine", "parameters": 22, "dim": 8, "saw": None}
     assert record["embeddings"]["name"] == "unnamed" and len(record["embeddings"]["sha256"]) == 64
     assert record["protocol"] == {"name": "paper", "probe": {"name": "ridge", "alpha": 1.0}}
     assert record["statistics"] == {"level": 0.95, "draws": 200, "seed": 0}

@@ -1,6 +1,7 @@
 """The bundled models of transformers, each loaded from a small random checkpoint in the layout of its hub page."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -221,3 +222,14 @@ def test_no_tensor_may_be_missing_or_left_over_in_any_layout(name, tmp_path):
 def test_every_entry_point_of_ours_is_listed_with_a_card():
     ours = [offer for offer in offers() if offer.path.startswith("cia_bench.baselines") and offer.kind == "encoder"]
     assert len(ours) == len(CLASSES) + 1 and all(offer.card for offer in ours)
+
+
+def test_weights_of_another_size_than_the_names_are_told(tiny, caplog, monkeypatch):
+    folder = tiny("dinov2")
+    parameters = load_encoder("dinov2-small", str(folder)).parameters
+    said = f"{folder} holds {parameters:,} parameters, and the model of this name 22,056,576: its scores are not that"
+    assert said in caplog.text
+    caplog.clear()
+    monkeypatch.setattr(CLASSES["dinov2-small"], "card", replace(CLASSES["dinov2-small"].card, parameters=parameters))
+    load_encoder("dinov2-small", str(folder))
+    assert not caplog.text

@@ -6,7 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from conftest import REPOSITORY, SAMPLE, refusal, run_cia
+from safetensors.torch import save_file
+
+import cia_bench
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 
@@ -123,3 +127,23 @@ def test_the_readmes_source_is_at_most_thirty_lines_and_is_built_by_the_readmes_
     assert "candidates: 1, of which 1 ready for review" in run.stdout
     assert "row left out: actions.csv row 20: 'later' to '4' is no interval in seconds" in run.stdout
     assert (tmp_path / "cia-data" / "kitchen" / "candidates.parquet").exists()
+
+
+def test_the_readmes_perception_encoder_keeps_the_contract_where_timm_is(tmp_path, monkeypatch):
+    timm = pytest.importorskip("timm", reason="timm is not installed: it needs torchvision", exc_type=ImportError)
+    (tmp_path / "my_models").mkdir()
+    (tmp_path / "my_models" / "perception.py").write_text(block("python perception"))
+    model = timm.create_model("vit_pe_core_base_patch16_224.fb")
+    save_file(model.state_dict(), tmp_path / "random.safetensors")
+    monkeypatch.chdir(tmp_path)
+    name = "my_models.perception:PerceptionEncoder"
+    report = cia_bench.check(f"{name}:concat", {name: "random.safetensors"})
+    assert report.passed and report.facts["parameters"] == 93_673_984, str(report)
+
+
+def test_the_readme_shows_what_cia_models_prints():
+    printed = run_cia("models", HF_HUB_CACHE="nowhere").stdout.splitlines()
+    shown = block("text models").splitlines()
+    assert len(shown) > 10 and set(shown) <= set(printed)
+    encoders = [line for line in printed if re.match(r"\S+ +(frame|clip) ", line)]
+    assert f"lists the {len(encoders)} encoders that come with" in README
