@@ -70,11 +70,8 @@ def find_weights(card: Card, given: str | None) -> Path:
     looks_like_hub_id = place.count("/") == 1 and not place.startswith((".", "/", "~"))
     if not looks_like_hub_id:
         raise EncoderError(f"weights folder {place} does not exist")
-    from huggingface_hub import snapshot_download
-
-    patterns = [*CONFIGS, *(name for weights in WEIGHTS for name in _shard_patterns(weights))]
     try:
-        return Path(snapshot_download(place, revision=revision, allow_patterns=patterns))
+        return _fetched(place, revision)
     except Exception as error:  # no network, no such page, no permission: each library below has its own
         page = f"{HUB}/{place}/tree/{revision or 'main'}"
         raise EncoderError(
@@ -83,9 +80,17 @@ def find_weights(card: Card, given: str | None) -> Path:
         ) from error
 
 
-def _shard_patterns(name: str) -> tuple[str, ...]:
-    stem, _, kind = name.rpartition(".")
-    return name, f"{stem}-*-of-*.{kind}", f"{name}.index.json"
+def _fetched(place: str, revision: str | None) -> Path:
+    """The folder of a hub page's files, as far as they are needed: not the same weights in two forms."""
+    from huggingface_hub import snapshot_download
+
+    for name in WEIGHTS:
+        stem, _, kind = name.rpartition(".")
+        patterns = [*CONFIGS, name, f"{stem}-*-of-*.{kind}", f"{name}.index.json"]
+        folder = Path(snapshot_download(place, revision=revision, allow_patterns=patterns))
+        if any((folder / file).is_file() for file in (name, f"{name}.index.json")):
+            break
+    return folder
 
 
 def _first_line(error: Exception) -> str:

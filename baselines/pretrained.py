@@ -1,6 +1,5 @@
 """What the models of transformers share as encoders: how they are loaded, told apart and run."""
 
-import logging
 from abc import abstractmethod
 
 import numpy as np
@@ -9,8 +8,7 @@ from cia_bench.baselines.preprocessing import OF_IMAGES, OF_VIDEOS, read_preproc
 from cia_bench.encoders import Encoder, FrameSpec, folder_digest
 from cia_bench.errors import EncoderError
 
-logger = logging.getLogger(__name__)
-SAME_SIZE = 0.02  # share of its parameters that a model may differ by from the one on its card
+SAME_SIZE = 0.01  # share of a card's parameters that the model may have more or less
 
 
 class Pretrained(Encoder):
@@ -60,11 +58,7 @@ class Pretrained(Encoder):
         self.weights_sha256 = folder_digest(folder, ["config.json", *weight_files(folder)])
         self.frames = self.read_frames(folder, config)
         self._check_side(folder, config)
-        if abs(self.parameters / self.card.parameters - 1) > SAME_SIZE:
-            logger.warning(
-                "%s holds %s parameters, and the model of this name %s: its scores are not that model's",
-                *(folder, f"{self.parameters:,}", f"{self.card.parameters:,}"),
-            )
+        self._refuse_siblings_weights(folder)
 
     @abstractmethod
     def read_frames(self, folder, config) -> FrameSpec:
@@ -73,6 +67,17 @@ class Pretrained(Encoder):
     @abstractmethod
     def vectors(self, pictures):
         """The embeddings of what the model takes, a tensor on its device."""
+
+    def _refuse_siblings_weights(self, folder) -> None:
+        """Raise EncoderError if the weights have the size of another model of the family, and not of this one."""
+        for sibling in (self.card, *(other.card for other in type(self).__base__.__subclasses__())):
+            if abs(self.parameters / sibling.parameters - 1) < SAME_SIZE:
+                if sibling.parameters != self.card.parameters:
+                    raise EncoderError(
+                        f"{folder} holds {self.parameters:,} parameters, as {sibling.hub_id or sibling.url} does; "
+                        f"this name is for {self.card.hub_id or self.card.url}"
+                    )
+                return
 
     def _check_side(self, folder, config) -> None:
         side = self.frames.size

@@ -259,6 +259,26 @@ def test_loading_prints_nothing_and_without_network_a_hub_id_is_one_line(saved, 
     assert default.endswith(page.format(card.hub_id, card.revision))
 
 
+BY_NAME = """
+import numpy as np
+from cia_bench.encoders import load_encoder
+frames = np.random.default_rng(0).standard_normal((2, 3, 3, 56, 56)).astype(np.float32)
+np.save("vectors.npy", load_encoder("dinov2-small-reg").embed(frames))
+"""
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "bin"])
+def test_offline_a_name_loads_what_the_hubs_cache_has_of_its_revision(kind, saved, folder, tmp_path):
+    if kind == "bin":
+        as_torch_zip(folder)
+    card = Dinov2SmallReg.card
+    place = tmp_path / "cache" / f"models--{card.hub_id.replace('/', '--')}" / "snapshots" / card.revision
+    shutil.copytree(folder, place)
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(tmp_path / "cache")}
+    subprocess.run([sys.executable, "-c", BY_NAME], cwd=tmp_path, env=environment, check=True)
+    np.testing.assert_array_equal(np.load(tmp_path / "vectors.npy"), load_encoder(NAME, str(saved)).embed(pictures()))
+
+
 # files in other forms
 
 

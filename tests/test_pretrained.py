@@ -224,12 +224,13 @@ def test_every_entry_point_of_ours_is_listed_with_a_card():
     assert len(ours) == len(CLASSES) + 1 and all(offer.card for offer in ours)
 
 
-def test_weights_of_another_size_than_the_names_are_told(tiny, caplog, monkeypatch):
+def test_the_weights_of_a_smaller_or_larger_sibling_are_refused(tiny, monkeypatch):
     folder = tiny("dinov2")
-    parameters = load_encoder("dinov2-small", str(folder)).parameters
-    said = f"{folder} holds {parameters:,} parameters, and the model of this name 22,056,576: its scores are not that"
-    assert said in caplog.text
-    caplog.clear()
-    monkeypatch.setattr(CLASSES["dinov2-small"], "card", replace(CLASSES["dinov2-small"].card, parameters=parameters))
-    load_encoder("dinov2-small", str(folder))
-    assert not caplog.text
+    parameters = load_encoder("dinov2-large", str(folder)).parameters  # a size of no sibling: it is one's own business
+    base = CLASSES["dinov2-base"]
+    monkeypatch.setattr(base, "card", replace(base.card, parameters=parameters))
+    with pytest.raises(EncoderError) as caught:
+        load_encoder("dinov2-large", str(folder))
+    said = f"{folder} holds {parameters:,} parameters, as facebook/dinov2-base does"
+    assert str(caught.value) == f"{said}; this name is for facebook/dinov2-large"
+    load_encoder("dinov2-base", str(folder))

@@ -38,7 +38,6 @@ def place(tmp_path_factory) -> Path:
     assert run.returncode == 0, run.stderr
     lines = [f"{encoder}: 280 new embeddings, 0 kept, in cia-embeddings/{encoder}" for encoder in MODELS]
     assert run.stdout.splitlines() == lines
-    assert run.stderr.count("its scores are not that model's") == len(MODELS)
     return place
 
 
