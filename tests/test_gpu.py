@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny_models import kind_of, save_tiny
 
 from cia_bench.baselines.lift import batches, run
 from cia_bench.baselines.lift.settings import LiFTSettings, settings_for
@@ -44,11 +45,21 @@ def test_a_gpu_that_is_not_there_is_refused():
     assert "\n" not in str(refused.value)
 
 
-def test_dinov2_embeds_alike_on_both(tmp_path):
-    save_random_dinov2(tmp_path / "weights")
-    pictures = np.random.default_rng(0).standard_normal((3, 4, 3, 56, 56)).astype(np.float32)
-    on = {device: load_encoder("dinov2-small-reg", str(tmp_path / "weights"), device) for device in ("cpu", "cuda")}
-    np.testing.assert_allclose(on["cuda"].embed(pictures), on["cpu"].embed(pictures), atol=1e-3)
+ONE_OF_EACH_KIND = (
+    *("dinov2-small-reg", "dinov3-s", "clip-b16-projected", "siglip-base", "internvit-300m"),
+    *("videomae-base", "vjepa2-large", "videoprism-base", "timesformer-k400", "vivit-k400"),
+)
+
+
+@pytest.mark.parametrize("name", ONE_OF_EACH_KIND)
+def test_a_model_embeds_alike_on_both(name, tmp_path):
+    folder = str(save_tiny(kind_of(name), tmp_path))
+    on = {device: load_encoder(name, folder, device) for device in ("cpu", "cuda")}
+    squares = squares_of(3, on["cpu"].frames.count, on["cpu"].frames.size)
+    cpu, gpu = (Embedder(name, encoder, device)(squares) for device, encoder in on.items())
+    assert largest_difference(gpu, cpu) < 1e-3
+    for precision, tolerance in HALF.items():
+        assert largest_difference(Embedder(name, on["cuda"], "cuda", precision)(squares), cpu) < tolerance
 
 
 def drifting(clips: int = 400, frames: int = 16, features: int = 24) -> TrainingSet:
