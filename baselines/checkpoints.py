@@ -233,14 +233,20 @@ def prove(model: nn.Module, tensors: dict[str, Tensor], folder: Path) -> None:
             raise EncoderError(f"{folder}: {len(names)} {what} tensors, the first {names[0]}")
     if len(given) != len(tensors) or len(own) != len({**computed, **model.state_dict()}):
         raise EncoderError(f"{folder}: two tensors are called alike; this version of transformers is not known here")
+    of_model = {one_name(name) for name in computed}
     for name, called in sorted(given.items()):
-        if tensors[called].shape != own[name].shape:
-            shapes = f"{tuple(tensors[called].shape)}; the model needs {tuple(own[name].shape)}"
-            raise EncoderError(f"{folder}: tensor {called} is {shapes}")
-        if not torch.equal(tensors[called], own[name].cpu()):
-            if called in computed:
-                raise EncoderError(f"{folder}: tensor {called} is not what the model computes for it")
-            raise EncoderError(f"{folder}: transformers did not load tensor {called} as it is; another version may")
+        _prove_same(tensors[called], own[name].cpu(), called, name in of_model, folder)
+
+
+def _prove_same(given: Tensor, own: Tensor, called: str, is_computed: bool, folder: Path) -> None:
+    if given.shape != own.shape:
+        raise EncoderError(f"{folder}: tensor {called} is {tuple(given.shape)}; the model needs {tuple(own.shape)}")
+    if given.dtype != own.dtype:
+        raise EncoderError(f"{folder}: tensor {called} is {given.dtype}; the model needs {own.dtype}")
+    if not torch.equal(given, own):
+        if is_computed:
+            raise EncoderError(f"{folder}: tensor {called} is not what the model computes for it")
+        raise EncoderError(f"{folder}: transformers did not load tensor {called} as it is; another version may")
 
 
 def _apart(tensors: dict[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:

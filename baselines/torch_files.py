@@ -22,6 +22,7 @@ DTYPES = {  # of storages
     "torch FloatStorage": torch.float32,
     "torch HalfStorage": torch.float16,
     "torch BFloat16Storage": torch.bfloat16,
+    "torch LongStorage": torch.int64,  # of places, which older models of transformers saved
 }
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tiny_models import save_tiny
 from transformers import (
     CLIPVisionConfig,
     CLIPVisionModel,
@@ -42,8 +43,8 @@ def folder(saved: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(saved, tmp_path / "dinov2"))
 
 
-def pictures(B: int = 2, T: int = 3) -> np.ndarray:
-    return np.random.default_rng(0).standard_normal((B, T, 3, 56, 56)).astype(np.float32)
+def pictures(B: int = 2, T: int = 3, side: int = 56) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((B, T, 3, side, side)).astype(np.float32)
 
 
 def change_weights(folder: Path, change) -> None:
@@ -360,9 +361,29 @@ def test_a_pickle_is_never_run(folder):
     assert refusal(folder) == f"{path} is not a dict of tensors alone: it has none"
     torch.save(tensors, path, _use_new_zipfile_serialization=False)
     assert refusal(folder) == f"{path} is no zip of torch, whose pickle would have to be run; take safetensors"
+    torch.save({**tensors, "layernorm.bias": torch.zeros(64, dtype=torch.int32)}, path)
+    assert "tensor 'layernorm.bias' is of torch IntStorage" in refusal(folder)
     torch.save({**tensors, "layernorm.bias": torch.zeros(64, dtype=torch.int64)}, path)
-    assert "tensor 'layernorm.bias' is of torch LongStorage" in refusal(folder)
+    assert refusal(folder) == f"{folder}: tensor layernorm.bias is torch.int64; the model needs torch.float32"
     assert not ran.exists()
+
+
+@pytest.mark.parametrize("name", ["clip-b16", "clip-b16-projected"])
+def test_an_old_clip_with_its_places_in_a_pickle_is_loaded(name, tmp_path):
+    tensors = load_file(save_tiny("clip", tmp_path) / "model.safetensors")
+    vectors = load_encoder(name, str(tmp_path)).embed(pictures(side=32))
+    config = json.loads((tmp_path / "config.json").read_text())
+    change_json(tmp_path / "config.json", vision_config={**config["vision_config"], "num_beams": 1, "pruned_heads": {}})
+    places = {"vision_model.embeddings.position_ids": torch.arange(5)[None]}
+    save_file({**tensors, **places}, tmp_path / "model.safetensors")
+    as_torch_zip(tmp_path)
+    np.testing.assert_array_equal(load_encoder(name, str(tmp_path)).embed(pictures(side=32)), vectors)
+    wrong = {name: places[name].flip(1) for name in places}
+    torch.save({**tensors, **wrong}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(
+        EncoderError, match="tensor vision_model.embeddings.position_ids is not what the model computes"
+    ):
+        load_encoder(name, str(tmp_path))
 
 
 # the proof

@@ -135,13 +135,13 @@ def test_two_boards_written_at_once_do_not_disturb_each_other(tmp_path):
     assert not list(tmp_path.glob(".part-*"))
 
 
-def test_a_demo_killed_at_thirty_moments_ends_with_the_bytes_of_an_undisturbed_one(tmp_path):
+def test_a_demo_killed_at_fifteen_moments_ends_with_the_bytes_of_an_undisturbed_one(tmp_path):
     command = [str(CIA), "demo", "--size", "tiny", "--out", "cia-demo"]
     (tmp_path / "undisturbed").mkdir()
     whole_s = run_whole(command, tmp_path / "undisturbed")
     moments = random.Random(1)
     killed = 0
-    for _ in range(30):
+    for _ in range(15):
         killed += run_and_kill(command, tmp_path, moments.uniform(0.05, 0.35) * whole_s, None)
     run_whole(command, tmp_path)
     assert killed > 5
