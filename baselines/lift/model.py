@@ -109,7 +109,11 @@ class Layer(nn.TransformerEncoderLayer):
         query_bias, _, value_bias = self.self_attn.in_proj_bias.view(3, heads, 1, size)
         into = F.linear(x, self.self_attn.in_proj_weight).view(B, N, 3, heads, size)
         query, key, value = into.permute(2, 0, 3, 1, 4)  # (B, heads, N, size)
-        query, value = query + query_bias, value + value_bias
+        if torch.is_grad_enabled():
+            query, value = query + query_bias, value + value_bias
+        else:  # in place, which saves a copy of each
+            query += query_bias
+            value += value_bias
         mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=self._dropout())
         return mixed.transpose(1, 2).reshape(B, N, W)
 
