@@ -1,9 +1,14 @@
-"""Intervals for accuracies."""
+"""Intervals for accuracies, their differences and ranks: Wilson's, and by bootstrap draws that models share."""
 
+from collections.abc import Iterator
 from math import sqrt
 from statistics import NormalDist
 
 import numpy as np
+from scipy.special import ndtr, stdtrit
+
+ROUNDING = 1e-12  # two accuracies, as fractions, closer than this are of equally many right answers
+AT_ONCE = 4_000_000  # numbers in memory, of draws times clusters or draws times models and groups
 
 
 def wilson_interval(correct: int, n: int, level: float = 0.95) -> tuple[float, float]:
@@ -18,30 +23,109 @@ def wilson_interval(correct: int, n: int, level: float = 0.95) -> tuple[float, f
 def resample_group_mean(
     correct: np.ndarray, groups: np.ndarray, clusters: np.ndarray, draws: int, generator: np.random.Generator
 ) -> np.ndarray:
-    """Bootstrap the mean over groups of the accuracy within each group: the value of each draw, (draws,).
+    """Bootstrap the mean over groups of the accuracy within each group: the value of each draw, (..., draws).
 
-    `correct` (N,) is 1 for a right answer; `groups` and `clusters` (N,) are the numbers 0..G-1 and 0..C-1 of each
-    clip's group and cluster (subject or video). Groups stay fixed; each draw takes C clusters with replacement, once
-    for all groups together, so that a person in several groups counts in all of them. A group that a draw leaves
-    without clips is left out of that draw's mean.
+    `correct` (..., N) is 1 for a right answer, 0 for a wrong one; leading axes, such as models that answered the same
+    clips, share the draws, so that the difference of two of them is paired. `groups` and `clusters` (N,) are the
+    numbers 0..G-1 and 0..C-1 of each clip's group and cluster (subject or video). Groups stay fixed; each draw takes C
+    clusters with replacement, once for all groups together, so that a person in several groups counts in all of them.
+    A group that a draw leaves without clips is left out of that draw's mean. The draws speak of other subjects in
+    these groups (Field & Welsh 2007, JRSS B 69).
     """
-    C, G = int(clusters.max()) + 1, int(groups.max()) + 1
-    right, total = np.zeros((2, C, G))
-    np.add.at(right, (clusters, groups), correct)
-    np.add.at(total, (clusters, groups), 1)
+    right, total = _count(correct, groups, clusters)
     means = []
-    step = max(1, 4_000_000 // C)  # draws at a time, so that memory does not grow with the number of clusters
+    for weights in _draw_clusters(right, draws, generator):
+        accuracy, present = _accuracies(weights, right, total)
+        means.append(accuracy.sum(axis=-1) / present.sum(axis=1))
+    return np.concatenate(means, axis=-1)
+
+
+def resample_groups_and_clusters(
+    correct: np.ndarray, groups: np.ndarray, clusters: np.ndarray, draws: int, generator: np.random.Generator
+) -> np.ndarray:
+    """As resample_group_mean, but each draw also takes groups with replacement: of other subjects *and* other groups.
+
+    Of the groups that a draw's clusters leave with clips, as many as there are of them are taken with replacement. This
+    is the pigeonhole bootstrap of crossed factors (Owen 2007, Annals of Applied Statistics 1). No bootstrap of them is
+    exact; this one is too wide rather than too narrow: it counts the variance of single clips three times.
+    """
+    right, total = _count(correct, groups, clusters)
+    means = []
+    for weights in _draw_clusters(right, draws, generator):
+        accuracy, present = _accuracies(weights, right, total)
+        left = present.sum(axis=1)  # at least one: every cluster has clips
+        times = generator.multinomial(left, present / left[:, None])  # (count, G); 0 where no clip is left
+        means.append((accuracy * times).sum(axis=-1) / left)
+    return np.concatenate(means, axis=-1)
+
+
+def _count(correct: np.ndarray, groups: np.ndarray, clusters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Right answers (..., C, G) and clips (C, G) of each cluster in each group."""
+    C, G = int(clusters.max()) + 1, int(groups.max()) + 1
+    cells = clusters * G + groups
+    answers = correct.reshape(-1, correct.shape[-1])
+    right = np.array([np.bincount(cells, weights=one, minlength=C * G) for one in answers])
+    total = np.bincount(cells, minlength=C * G).astype(float)
+    return right.reshape(*correct.shape[:-1], C, G), total.reshape(C, G)
+
+
+def _draw_clusters(right: np.ndarray, draws: int, generator: np.random.Generator) -> Iterator[np.ndarray]:
+    """How often each draw takes each cluster, (count, C), some draws at a time so that memory stays small."""
+    C = right.shape[-2]
+    step = max(1, AT_ONCE // max(C, right.size // C))
     for first in range(0, draws, step):
         count = min(step, draws - first)
         picks = generator.integers(C, size=(count, C)) + C * np.arange(count)[:, None]
-        weights = np.bincount(picks.ravel(), minlength=count * C).reshape(count, C).astype(float)  # (count, C)
-        n = weights @ total  # (count, G)
-        accuracy = np.divide(weights @ right, n, out=np.zeros_like(n), where=n > 0)
-        means.append(accuracy.sum(axis=1) / (n > 0).sum(axis=1))
-    return np.concatenate(means)
+        yield np.bincount(picks.ravel(), minlength=count * C).reshape(count, C).astype(float)
+
+
+def _accuracies(weights: np.ndarray, right: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each group's accuracy in each draw, (..., count, G), 0 where it has no clip; where it has some, (count, G)."""
+    n = weights @ total
+    present = n > 0
+    return (weights @ right) / np.where(present, n, 1), present
 
 
 def percentile_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
     """The central share `level` of bootstrap values."""
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def expanded_level(level: float, clusters: int) -> float:
+    """The level at which a percentile interval of draws of so few clusters covers the truth at about `level`.
+
+    Draws of C clusters scatter too little, by sqrt((C - 1) / C), and their percentiles are a normal's, not those of
+    Student's t with C - 1 degrees of freedom (expanded percentile interval, Hesterberg 2015, American Statistician 69).
+    Raises ValueError for fewer than 2 clusters.
+    """
+    if clusters < 2:
+        raise ValueError(f"{clusters} cluster; an interval needs at least 2")
+    t = stdtrit(clusters - 1, (1 + level) / 2)
+    return float(2 * ndtr(t * sqrt(clusters / (clusters - 1))) - 1)
+
+
+def difference_interval(draws_a: np.ndarray, draws_b: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """The percentile interval of accuracy a minus accuracy b, as fractions, from paired draws, (B,) each."""
+    return percentile_interval(paired_differences(draws_a, draws_b), level)
+
+
+def paired_differences(draws_a: np.ndarray, draws_b: np.ndarray) -> np.ndarray:
+    """a minus b, (B,), exactly 0 where they differ by rounding; raises ValueError if they can't be paired."""
+    if draws_a.shape != draws_b.shape or draws_a.ndim != 1 or not len(draws_a):
+        raise ValueError(f"draws of shapes {draws_a.shape} and {draws_b.shape} can't be paired; both must be (B,)")
+    differences = draws_a - draws_b
+    return np.where(np.abs(differences) < ROUNDING, 0.0, differences)
+
+
+def rank_intervals(draws: np.ndarray, level: float = 0.95) -> np.ndarray:
+    """The lowest and the highest rank of each of M models, whole numbers, (M, 2), from paired draws, (M, B).
+
+    Rank 1 is the best. A draw's rank is 1 plus the number of models that are better in it, so that models which tie
+    share the best of their ranks: it stays a whole number, and 1 means that no model was better. The ends are ranks
+    that were drawn; between them lies at least the share `level` of the draws. Each interval is for its model alone,
+    not for all at once (Goldstein & Spiegelhalter 1996, JRSS A 159).
+    """
+    ranks = np.array([1 + (draws > one + ROUNDING).sum(axis=0) for one in draws])
+    ends = np.quantile(ranks, [(1 - level) / 2, (1 + level) / 2], axis=1, method="inverted_cdf")
+    return ends.T.astype(int)

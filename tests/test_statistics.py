@@ -1,7 +1,18 @@
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 
-from cia_bench.statistics import percentile_interval, resample_group_mean, wilson_interval
+from cia_bench import statistics
+from cia_bench.statistics import (
+    difference_interval,
+    expanded_level,
+    percentile_interval,
+    rank_intervals,
+    resample_group_mean,
+    resample_groups_and_clusters,
+    wilson_interval,
+)
 
 
 def test_wilson_interval_gives_the_textbook_values():
@@ -39,7 +50,7 @@ def test_draws_equal_those_of_a_plain_loop():
     np.testing.assert_allclose(found, [slow_draw(correct, groups, clusters, picked) for picked in picks])
 
 
-def test_draws_do_not_depend_on_how_many_are_made_at_once(monkeypatch):
+def test_draws_do_not_depend_on_how_many_are_made_at_once():
     correct, groups = np.r_[np.ones(30), np.zeros(20)], np.repeat([0, 1], 25)
     clusters = np.arange(50)
     whole = resample_group_mean(correct, groups, clusters, 90_000, np.random.default_rng(3))
@@ -65,3 +76,90 @@ def test_clips_of_one_person_that_agree_widen_the_interval():
         return high - low
 
     assert width(np.repeat(np.arange(20), 20)) > 3.5 * width(np.arange(400))
+
+
+def made_up(seed: int, models: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Answers of models (models, 60) to clips of 4 groups and 5 clusters, one group being in a single cluster."""
+    generator = np.random.default_rng(seed)
+    groups = np.r_[np.arange(4), generator.integers(0, 3, 56)]
+    clusters = np.r_[np.arange(4), generator.integers(0, 5, 51), np.arange(5)]
+    return generator.integers(0, 2, (models, 60)).astype(float), groups, clusters
+
+
+@pytest.mark.parametrize("resample", [resample_group_mean, resample_groups_and_clusters])
+def test_models_share_their_draws(resample):
+    correct, groups, clusters = made_up(0)
+    together = resample(correct, groups, clusters, 300, np.random.default_rng(7))
+    assert together.shape == (3, 300)
+    for one, draws in zip(correct, together, strict=True):
+        np.testing.assert_array_equal(draws, resample(one, groups, clusters, 300, np.random.default_rng(7)))
+
+
+def test_draws_of_models_do_not_depend_on_how_many_are_made_at_once(monkeypatch):
+    correct, groups, clusters = made_up(2)
+    whole = resample_group_mean(correct, groups, clusters, 50, np.random.default_rng(7))
+    monkeypatch.setattr(statistics, "AT_ONCE", 84)  # 7 draws of 3 models and 4 groups
+    np.testing.assert_array_equal(whole, resample_group_mean(correct, groups, clusters, 50, np.random.default_rng(7)))
+
+
+def test_draws_of_groups_and_clusters_scatter_as_those_of_a_plain_loop():
+    (correct,), groups, clusters = made_up(1, models=1)
+    generator = np.random.default_rng(0)
+    slow = []
+    for _ in range(4000):
+        taken = [clip for pick in generator.integers(5, size=5) for clip in np.flatnonzero(clusters == pick)]
+        present = np.unique(groups[taken])
+        accuracies = {group: correct[[clip for clip in taken if groups[clip] == group]].mean() for group in present}
+        slow.append(np.mean([accuracies[group] for group in generator.choice(present, len(present))]))
+    found = resample_groups_and_clusters(correct, groups, clusters, 40_000, np.random.default_rng(1))
+    levels = [0.025, 0.25, 0.5, 0.75, 0.975]
+    assert np.quantile(found, levels) == pytest.approx(np.quantile(slow, levels), abs=0.02)
+    assert found.std() == pytest.approx(np.std(slow), rel=0.06)
+
+
+def test_other_groups_count_only_where_groups_are_drawn():
+    correct, groups = np.repeat([1.0, 0.0], 20), np.repeat([0, 1], 20)  # one group all right, the other all wrong
+    clusters = np.tile(np.arange(20), 2)
+    assert np.ptp(resample_group_mean(correct, groups, clusters, 100, np.random.default_rng(0))) == 0
+    values, counts = np.unique(
+        resample_groups_and_clusters(correct, groups, clusters, 4000, np.random.default_rng(0)), return_counts=True
+    )
+    assert list(values) == [0.0, 0.5, 1.0] and counts / 4000 == pytest.approx([0.25, 0.5, 0.25], abs=0.03)
+
+
+def test_a_draw_may_leave_out_a_group_but_is_never_empty():
+    correct, groups, clusters = np.array([1.0, 0.0]), np.array([0, 1]), np.array([0, 1])
+    draws = resample_groups_and_clusters(correct, groups, clusters, 1000, np.random.default_rng(0))
+    assert set(draws) == {0.0, 0.5, 1.0}
+
+
+def test_few_clusters_ask_for_a_higher_level():
+    # the textbook's t: 2.262 for 9 degrees of freedom; draws of 10 clusters scatter sqrt(0.9) of what they should
+    assert expanded_level(0.95, 10) == pytest.approx(2 * NormalDist().cdf(2.262 / np.sqrt(0.9)) - 1, abs=1e-5)
+    assert expanded_level(0.95, 10**7) == pytest.approx(0.95, abs=1e-6)
+    with pytest.raises(ValueError, match="1 cluster; an interval needs at least 2"):
+        expanded_level(0.95, 1)
+
+
+def test_a_difference_is_that_of_paired_draws():
+    a = np.linspace(0.5, 0.9, 101)
+    assert difference_interval(a, a - 0.1) == pytest.approx((0.1, 0.1))  # however wide each is alone
+    assert difference_interval(a, a[::-1], level=0.5) == pytest.approx((-0.2, 0.2))
+    with pytest.raises(ValueError, match=r"draws of shapes \(101,\) and \(1,\) can't be paired"):
+        difference_interval(a, a[:1])
+
+
+def test_ranks_count_who_is_better_and_equal_models_share_the_best():
+    draws = np.array([[0.9, 0.9, 0.9, 0.2], [0.8, 0.8, 0.8, 0.8], [0.8, 0.8, 0.8, 0.8 + 1e-15], [0.1, 0.1, 0.85, 0.1]])
+    # draw by draw: 1 2 2 4, 1 2 2 4, 1 3 3 2, 3 1 1 4
+    assert rank_intervals(draws, level=0.99).tolist() == [[1, 3], [1, 3], [1, 3], [2, 4]]
+    assert rank_intervals(draws, level=0.4).tolist() == [[1, 1], [2, 2], [2, 2], [4, 4]]
+    assert rank_intervals(draws[:1]).tolist() == [[1, 1]]
+
+
+def test_a_rank_interval_holds_at_least_its_share_of_the_draws():
+    draws = np.random.default_rng(0).normal(np.linspace(0.6, 0.7, 6)[:, None], 0.03, (6, 500))
+    ranks = np.argsort(np.argsort(-draws, axis=0), axis=0) + 1
+    for (low, high), own in zip(rank_intervals(draws, level=0.9), ranks, strict=True):
+        assert np.mean((own >= low) & (own <= high)) >= 0.9
+        assert np.mean(own < low) < 0.05 and np.mean(own > high) <= 0.05
