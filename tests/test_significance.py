@@ -282,10 +282,11 @@ def test_models_tie_with_the_first_of_their_group():
 
 def test_models_of_equal_accuracy_always_tie_whatever_their_order():
     # one of the equal two differs from the first: together they tie with it; both do: they start a group
-    equal = np.array([0.9, 0.8, 0.8 + 1e-14, 0.7])
-    assert tie_groups(equal, differing(4, (0, 1), (0, 3))) == tie_groups(equal, differing(4, (0, 2), (0, 3)))
-    assert tie_groups(equal, differing(4, (0, 1), (0, 3))) == [1, 1, 1, 2]
-    assert tie_groups(equal, differing(4, (0, 1), (0, 2), (1, 2))) == [1, 2, 2, 2]
+    for rounding in (1e-14, 0, -1e-14):
+        equal = np.array([0.9, 0.8, 0.8 + rounding, 0.7])
+        assert tie_groups(equal, differing(4, (0, 1), (0, 3))) == [1, 1, 1, 2]
+        assert tie_groups(equal, differing(4, (0, 2), (0, 3))) == [1, 1, 1, 2]
+        assert tie_groups(equal, differing(4, (0, 1), (0, 2), (1, 2))) == [1, 2, 2, 2]
     # two equal ones lead: who differs from one of them alone ties
     leading = np.array([0.9, 0.9, 0.8])
     assert tie_groups(leading, differing(3, (0, 2))) == tie_groups(leading, differing(3, (1, 2))) == [1, 1, 1]
