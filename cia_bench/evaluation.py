@@ -162,7 +162,10 @@ def evaluate(
             "saw": loaded.origin.get("saw"),  # see encoders.Card; None: not known
         },
         "embeddings": loaded.origin,
-        "protocol": {"name": settings.protocol, "probe": {"name": settings.probe, **vars(build_probe(settings.probe))}},
+        "protocol": {
+            "name": settings.protocol,
+            "probe": {"name": settings.probe, **build_probe(settings.probe).describe()},
+        },
         "statistics": {"level": settings.level, "draws": settings.draws, "seed": settings.seed},
         "min_coverage": settings.min_coverage,
         "sources": {

@@ -1,0 +1,21 @@
+"""Probes by name. Each has scikit-learn's contract: see Probe in base.py."""
+
+from cia_bench.errors import ConfigError
+from cia_bench.probes.base import Probe
+from cia_bench.probes.ridge import RidgeProbe
+
+__all__ = [
+    "PROBES",
+    "Probe",
+    "RidgeProbe",
+    "build_probe",
+]
+
+PROBES = {"ridge": RidgeProbe}
+
+
+def build_probe(name: str, **settings) -> Probe:
+    """A new probe by its name, with `settings` for its constructor; raises ConfigError for an unknown name."""
+    if name not in PROBES:
+        raise ConfigError(f"unknown probe {name!r}; choose from {', '.join(sorted(PROBES))}")
+    return PROBES[name](**settings)
