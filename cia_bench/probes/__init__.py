@@ -1,17 +1,23 @@
 """Probes by name. Each has scikit-learn's contract: see Probe in base.py."""
 
 from cia_bench.errors import ConfigError
+from cia_bench.probes.attentive import AttentiveProbe
 from cia_bench.probes.base import Probe
+from cia_bench.probes.logistic import LogisticProbe
+from cia_bench.probes.mlp import MlpProbe
 from cia_bench.probes.ridge import RidgeProbe
 
 __all__ = [
     "PROBES",
+    "AttentiveProbe",
+    "LogisticProbe",
+    "MlpProbe",
     "Probe",
     "RidgeProbe",
     "build_probe",
 ]
 
-PROBES = {"ridge": RidgeProbe}
+PROBES = {"attentive": AttentiveProbe, "logistic": LogisticProbe, "mlp": MlpProbe, "ridge": RidgeProbe}
 
 
 def build_probe(name: str, **settings) -> Probe:
