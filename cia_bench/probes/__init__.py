@@ -3,6 +3,8 @@
 from cia_bench.errors import ConfigError
 from cia_bench.probes.attentive import AttentiveProbe
 from cia_bench.probes.base import Probe
+from cia_bench.probes.choosing import Choice, choose, fit_chosen
+from cia_bench.probes.folds import make_folds
 from cia_bench.probes.logistic import LogisticProbe
 from cia_bench.probes.mlp import MlpProbe
 from cia_bench.probes.ridge import RidgeProbe
@@ -10,11 +12,15 @@ from cia_bench.probes.ridge import RidgeProbe
 __all__ = [
     "PROBES",
     "AttentiveProbe",
+    "Choice",
     "LogisticProbe",
     "MlpProbe",
     "Probe",
     "RidgeProbe",
     "build_probe",
+    "choose",
+    "fit_chosen",
+    "make_folds",
 ]
 
 PROBES = {"attentive": AttentiveProbe, "logistic": LogisticProbe, "mlp": MlpProbe, "ridge": RidgeProbe}
