@@ -7,6 +7,7 @@ from cia_bench.probes.choosing import Choice, choose, fit_chosen
 from cia_bench.probes.folds import make_folds
 from cia_bench.probes.logistic import LogisticProbe
 from cia_bench.probes.mlp import MlpProbe
+from cia_bench.probes.refits import RidgeRefits
 from cia_bench.probes.ridge import RidgeProbe
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "MlpProbe",
     "Probe",
     "RidgeProbe",
+    "RidgeRefits",
     "build_probe",
     "choose",
     "fit_chosen",
