@@ -31,8 +31,9 @@ from cia_bench.baselines.lift.settings import LiFTSettings, settings_for
 from cia_bench.baselines.lift.train import train
 from cia_bench.build import Data, build_synthetic, read_data
 from cia_bench.demo import save_random_dinov2
-from cia_bench.evaluation import EvaluationSettings, evaluate
+from cia_bench.evaluation import evaluate
 from cia_bench.extract import extract
+from cia_bench.protocols import EvaluationSettings
 from cia_bench.store import TrainingSet, read_store, read_training
 
 ENCODERS = {"pixels": "pixels", "dinov2-random": "dinov2-small-reg"}
@@ -132,7 +133,12 @@ def accuracy(vectors: np.ndarray, clip_ids: pd.Series, data: Data) -> float:
     """In percent, of the groups that `data` has."""
     kept = clip_ids.isin(data.clips.clip_id).to_numpy()
     embeddings = pd.DataFrame({"clip_id": clip_ids[kept].to_numpy(), "embedding": list(vectors[kept])})
-    return 100 * evaluate(embeddings, data, "x", settings=EvaluationSettings(draws=1)).record["mean"]["accuracy"]
+    return (
+        100
+        * evaluate(embeddings, data, "x", settings=EvaluationSettings(draws=1, permutations=0)).record["mean"][
+            "accuracy"
+        ]
+    )
 
 
 def halves_of(data: Data, half: int | None) -> tuple[Data, Data]:

@@ -12,13 +12,13 @@ __version__ = "0.1.0"
 _HOMES = {
     "CheckReport": "cia_bench.model_check",
     "Data": "cia_bench.build",
-    "EvaluationSettings": "cia_bench.evaluation",
-    "Result": "cia_bench.evaluation",
+    "EvaluationSettings": "cia_bench.protocols",
+    "Result": "cia_bench.results",
     "check": "cia_bench.model_check",
     "evaluate": "cia_bench.evaluation",
     "read_data": "cia_bench.build",
-    "read_result": "cia_bench.evaluation",
-    "write_result": "cia_bench.evaluation",
+    "read_result": "cia_bench.results",
+    "write_result": "cia_bench.results",
 }
 __all__ = sorted(_HOMES)
 

@@ -485,6 +485,8 @@ def convert(model: str, file: Path, out: Path) -> None:
 @videos_option
 @weights_option
 @device_option
+@click.option("--protocol", help="paper, as published (default), or strict, to claim with.")
+@click.option("--probe", help="ridge (default), logistic, mlp, or attentive, for a frame encoder without a summary.")
 @click.option("--parameters", type=int, help="Number of parameters of a file's model, for the leaderboard.")
 @click.option(
     "--min-coverage",
@@ -504,6 +506,8 @@ def evaluate(
     videos: Path | None,
     weights: tuple[str, ...],
     device: str,
+    protocol: str | None,
+    probe: str | None,
     parameters: int | None,
     min_coverage: float | None,
     retry_failed: bool,
@@ -511,12 +515,14 @@ def evaluate(
 ) -> None:
     """Score a model: a linear probe on each chiral group."""
     from cia_bench.combined import check_combination
-    from cia_bench.evaluation import EvaluationSettings, write_result
     from cia_bench.evaluation import evaluate as evaluate_embeddings
+    from cia_bench.protocols import EvaluationSettings
+    from cia_bench.results import write_result
     from cia_bench.store import is_store
 
     given = _weights(weights)
-    settings = EvaluationSettings() if min_coverage is None else EvaluationSettings(min_coverage=min_coverage)
+    asked = {"protocol": protocol, "probe": probe, "min_coverage": min_coverage}
+    settings = EvaluationSettings(**{name: value for name, value in asked.items() if value is not None})
     if embeddings is None:
         if model is None:
             raise ConfigError("what to score? give --model ENCODER:SUMMARY, like pixels:concat, or --embeddings FILE")

@@ -7,12 +7,13 @@ from pathlib import Path
 from cia_bench.build import build_synthetic
 from cia_bench.embeddings import load_model
 from cia_bench.encoders import load_trainer
-from cia_bench.evaluation import evaluate, write_result
+from cia_bench.evaluation import evaluate
 from cia_bench.extract import extract
 from cia_bench.files import whole_files
 from cia_bench.leaderboard.export import export, write_board
 from cia_bench.leaderboard.table import rank, read_results
 from cia_bench.progress import Progress, silent
+from cia_bench.results import write_result
 from cia_bench.store import read_training
 
 RANDOM_DINOV2 = "dinov2-random"  # never under the name of the trained model

@@ -34,10 +34,10 @@ FORMS = (
 
 @dataclass(frozen=True)
 class Embeddings:
-    """One finite vector a clip; ids are unique."""
+    """One finite vector a clip, or one a frame; ids are unique."""
 
     clip_ids: pd.Index  # (N,) text
-    vectors: np.ndarray  # (N, D), floating point
+    vectors: np.ndarray  # (N, D), floating point; or frame sequences, (N, T, D)
     place: str  # where they were read from, for messages
     origin: dict  # what they are, for the record: name, digest of the content, dtype, number of clips
     parameters: int | None = None  # of the model that made them, where that is known
@@ -51,12 +51,13 @@ def load_model(
     only: Iterable[str] | None = None,
     device: str = "cpu",
     combine: str = RAW,
+    frames: bool = False,
 ) -> Embeddings:
     """Read a store and summarise its frame sequences as `model` says, for all clips or only those named.
 
     `model` may be None if the store has one video encoder alone. `weights` maps a summary's name, or a whole part's, to
     its weights. The vectors of a model's parts are joined as `combine` says (combined.COMBINATIONS); a clip that failed
-    in one part failed.
+    in one part failed. With `frames` the model is one frame encoder, and its sequences stay as they are.
 
     Raises ConfigError for an unknown or unfit model or combination, EmbeddingError if the store does not have it,
     EncoderError for weights that do not load.
@@ -68,8 +69,12 @@ def load_model(
         raise ConfigError(f"{store} has embeddings of {', '.join(encoders)}; choose with --model ENCODER[:SUMMARY]")
     parts = parse_parts(model or encoders[0])
     check_models(parts, weights)
+    if frames and (len(parts) > 1 or parts[0].summary):
+        raise ConfigError(f"frame sequences are of one encoder without a summary, not of {model}")
     only = None if only is None else list(only)  # read once for each encoder
     stored = {encoder: read_store(store, encoder, only) for encoder in dict.fromkeys(part.encoder for part in parts)}
+    if frames:
+        return _load_frames(store, parts[0], stored[parts[0].encoder])
     loaded = [_load_part(store, part, stored[part.encoder], weights, device) for part in parts]
     if len(parts) == 1 and combine == RAW:
         return loaded[0]
@@ -79,19 +84,37 @@ def load_model(
     return replace(whole, parameters=sum(part.parameters for part in loaded) - counted_again)
 
 
+def _load_frames(store: Path, part: ModelName, stored: Stored) -> Embeddings:
+    """The sequences of a frame encoder."""
+    place = f"{store} ({part})"
+    if not len(stored.clips):
+        raise EmbeddingError(f"{place} has no embedding of the data's clips; cia extract makes them")
+    if stored.embeddings.ndim != 3:
+        raise ConfigError(f"{place}: {part.encoder} gives one vector a clip, and no frame sequences")
+    clip_ids = stored.clips.clip_id.to_numpy(dtype=object)
+    return _with_origin(_checked(place, str(part), clip_ids, stored.embeddings, frames=True), stored, None)
+
+
 def _load_part(store: Path, part: ModelName, stored: Stored, weights: Mapping[str, str], device: str) -> Embeddings:
-    """The vectors of a model's one part, with its encoder's parameters and its summary's."""
+    """The vectors of a model's one part."""
     place = f"{store} ({part})"
     summary = summary_of_stored(place, part, stored, weights, device)
     clip_ids = stored.clips.clip_id.to_numpy(dtype=object)
     vectors = summary(stored.embeddings, clip_ids) if summary else stored.embeddings
     loaded = _checked(place, str(part), clip_ids, vectors)
+    if summary is None:
+        return _with_origin(loaded, stored, None)
+    summarised = {"name": part.summary, "weights_sha256": summary.weights_sha256}
+    return _with_origin(loaded, stored, summarised, summary.parameters)
+
+
+def _with_origin(loaded: Embeddings, stored: Stored, summarised: dict | None, parameters: int = 0) -> Embeddings:
+    """What made them: the encoder, and the summary, if there is one, with its parameters; and what failed."""
     made_by = {key: stored.record[key] for key in ("encoder", "weights_sha256", "frames", "precision", "saw")}
-    summarised = {"name": part.summary, "weights_sha256": summary.weights_sha256} if summary else None
     return replace(
         loaded,
         origin={**loaded.origin, **made_by, "summary": summarised},
-        parameters=stored.record["parameters"] + (summary.parameters if summary else 0),
+        parameters=stored.record["parameters"] + parameters,
         failures=dict(zip(stored.failures.clip_id, stored.failures.reason, strict=True)),
     )
 
@@ -260,12 +283,14 @@ def _stack(name: str, clip_ids: np.ndarray, vectors: list) -> np.ndarray:
     return np.stack(arrays) if arrays else np.empty((0, 0))
 
 
-def _checked(place: Path | str, name: str, clip_ids: np.ndarray, vectors: np.ndarray) -> Embeddings:
+def _checked(
+    place: Path | str, name: str, clip_ids: np.ndarray, vectors: np.ndarray, frames: bool = False
+) -> Embeddings:
     if len(clip_ids) != len(vectors):
         raise EmbeddingError(f"{place} holds {len(clip_ids)} clip ids and {len(vectors)} embeddings")
     if not len(vectors):
         raise EmbeddingError(f"{place} holds no embedding")
-    if vectors.ndim != 2:
+    if vectors.ndim != (3 if frames else 2):
         shape = vectors.shape[1:]
         raise EmbeddingError(
             f"{place} holds arrays of shape {shape} a clip; make them one vector a clip, by a mean or by joining them"
@@ -281,7 +306,7 @@ def _checked(place: Path | str, name: str, clip_ids: np.ndarray, vectors: np.nda
         raise EmbeddingError(f"{place}: clip ids stand there twice: {some(repeated)}; give each clip one embedding")
     if vectors.dtype.kind != "f":
         vectors = vectors.astype(np.float64)
-    broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    broken = np.flatnonzero(~np.isfinite(vectors).all(axis=tuple(range(1, vectors.ndim))))
     if len(broken):
         raise EmbeddingError(f"{place}: NaN or infinite numbers in the embedding of {some(index[broken].tolist())}")
     origin = {"name": name, "sha256": _content_digest(index, vectors), "dtype": str(vectors.dtype), "clips": len(index)}

@@ -40,7 +40,7 @@ def strict_split(clips: pd.DataFrame, source: str, seed: int) -> StrictSplit:
 def _strict_split(clips: pd.DataFrame, source: str, seed: int) -> StrictSplit:
     published = clips.split.to_numpy(str)
     is_validation = published == SPLITS[1]
-    units = _units(clips)
+    units = joined(clips)
     groups = pd.factorize(clips.group_id, sort=True)
     if not np.intersect1d(units[is_validation], units[~is_validation]).size:
         return StrictSplit(published, "as published", _without_a_label(clips, groups, is_validation))
@@ -60,7 +60,7 @@ def _strict_split(clips: pd.DataFrame, source: str, seed: int) -> StrictSplit:
     return StrictSplit(np.where(best, SPLITS[1], SPLITS[0]), unit, _without_a_label(clips, groups, best))
 
 
-def _units(clips: pd.DataFrame) -> np.ndarray:
+def joined(clips: pd.DataFrame) -> np.ndarray:
     """A number a row that rows share if a chain of common subjects and videos joins them."""
     videos, _ = pd.factorize(clips.video)
     subjects, names = pd.factorize(clips.subject)

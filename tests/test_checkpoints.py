@@ -268,10 +268,8 @@ np.save("vectors.npy", load_encoder("dinov2-small-reg").embed(frames))
 """
 
 
-@pytest.mark.parametrize("kind", ["safetensors", "bin"])
-def test_offline_a_name_loads_what_the_hubs_cache_has_of_its_revision(kind, saved, folder, tmp_path):
-    if kind == "bin":
-        as_torch_zip(folder)
+def test_offline_a_name_loads_what_the_hubs_cache_has_of_its_revision(saved, folder, tmp_path):
+    as_torch_zip(folder)
     card = Dinov2SmallReg.card
     place = tmp_path / "cache" / f"models--{card.hub_id.replace('/', '--')}" / "snapshots" / card.revision
     shutil.copytree(folder, place)

@@ -14,10 +14,12 @@ from cia_bench.combined import join, unit_length
 from cia_bench.embeddings import load_model
 from cia_bench.encoders import ModelName, check_models, parse_parts, summary_weights
 from cia_bench.errors import ConfigError, EmbeddingError
-from cia_bench.evaluation import EvaluationSettings, evaluate, write_result
+from cia_bench.evaluation import evaluate
+from cia_bench.protocols import EvaluationSettings
+from cia_bench.results import write_result
 from cia_bench.store_writing import open_folder
 
-FAST = EvaluationSettings(draws=50)
+FAST = EvaluationSettings(draws=50, permutations=0)
 IDS = "abcdef"
 SEQUENCES = np.random.default_rng(0).normal(size=(6, 2, 3)).astype(np.float32)  # of eye: frames
 CLIPS = 100 * np.random.default_rng(1).normal(size=(6, 4)).astype(np.float32)  # of film: one vector a clip

@@ -11,13 +11,16 @@ from test_coverage import some_of, without
 
 from cia_bench.build import read_data
 from cia_bench.errors import ResultError
-from cia_bench.evaluation import EvaluationSettings, evaluate, read_result, write_result
+from cia_bench.evaluation import evaluate
 from cia_bench.leaderboard.export import export
 from cia_bench.leaderboard.table import rank, read_results
+from cia_bench.protocols import EvaluationSettings
+from cia_bench.results import read_result, write_result
+from cia_bench.statistics import expanded_level
 from cia_bench.tables import PREDICTIONS
 
 DRAWS, SEED = 40, 3
-SETTINGS = EvaluationSettings(draws=DRAWS, seed=SEED, level=0.9, min_coverage=0)
+SETTINGS = EvaluationSettings(draws=DRAWS, permutations=0, seed=SEED, level=0.9, min_coverage=0)
 
 
 def noise(embeddings: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -57,7 +60,7 @@ def results(data, embeddings, failed, tmp_path) -> Path:
 
 def slow_draws(rows: list[dict], source: str) -> np.ndarray:
     """The mean over groups of the accuracy in each group for draws of subjects, counted clip by clip."""
-    unit = "subject" if source == "epic" else "video"
+    unit = unit_of(source)
     names = sorted({row[unit] for row in rows})
     picks = np.random.default_rng([SEED, *source.encode()]).integers(len(names), size=(DRAWS, len(names)))
     values = []
@@ -71,16 +74,24 @@ def slow_draws(rows: list[dict], source: str) -> np.ndarray:
     return np.array(values)
 
 
-def slow_score(rows: list[dict], source: str) -> tuple[float, np.ndarray]:
+def slow_score(rows: list[dict], source: str) -> tuple[float, np.ndarray, int]:
+    """Accuracy, its draws, and of how many subjects or videos these are."""
     groups: dict[str, list[bool]] = {}
     for row in rows:
         groups.setdefault(row["group_id"], []).append(row["right"])
-    return float(np.mean([np.mean(right) for right in groups.values()])), slow_draws(rows, source)
+    accuracy = float(np.mean([np.mean(right) for right in groups.values()]))
+    return accuracy, slow_draws(rows, source), len({row[unit_of(source)] for row in rows})
 
 
-def assert_is(found: dict, accuracy: float, draws: np.ndarray) -> None:
+def unit_of(source: str) -> str:
+    return "subject" if source == "epic" else "video"
+
+
+def assert_is(found: dict, accuracy: float, draws: np.ndarray, clusters: int) -> None:
     assert found["accuracy"] == pytest.approx(accuracy, abs=1e-12)
-    assert found["interval"] == pytest.approx(list(np.quantile(draws, [0.05, 0.95])), abs=1e-12)
+    level = expanded_level(0.9, clusters)
+    ends = list(np.quantile(draws, [(1 - level) / 2, (1 + level) / 2]))
+    assert found["interval"] == pytest.approx(ends, abs=1e-12)
 
 
 def test_scores_on_common_clips_equal_a_plain_loop(data, embeddings, failed, tmp_path):
@@ -103,8 +114,8 @@ def test_scores_on_common_clips_equal_a_plain_loop(data, embeddings, failed, tmp
             assert len(rows) == {"epic": 131 - 5, "toy": 131}[source] == ranking.sources[source]["clips"]
             parts[source] = slow_score(rows, source)
             assert_is(row.scores[source], *parts[source])
-        accuracy = np.mean([accuracy for accuracy, _ in parts.values()])
-        assert_is(row.mean, accuracy, np.mean([draws for _, draws in parts.values()], axis=0))
+        accuracies, draws, clusters = zip(*parts.values(), strict=True)
+        assert_is(row.mean, np.mean(accuracies), np.mean(draws, axis=0), min(clusters))
     accuracies = [row.mean["accuracy"] for row in ranking.rows[:-1]]
     assert accuracies == sorted(accuracies, reverse=True)
     assert ranking.gaps[0] == "epic: compared on the 126 of 131 validation clips that all have"

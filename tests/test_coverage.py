@@ -9,7 +9,8 @@ from cia_bench.build import read_data
 from cia_bench.coverage import COVERAGE, coverage_in_words, lowest_groups_in_words, refuse_low_coverage
 from cia_bench.embeddings import Embeddings, load_embeddings
 from cia_bench.errors import BuildError, ConfigError, EmbeddingError
-from cia_bench.evaluation import EvaluationSettings, evaluate
+from cia_bench.evaluation import evaluate
+from cia_bench.protocols import EvaluationSettings
 
 
 def without(embeddings: pd.DataFrame, failed) -> Embeddings:
@@ -19,7 +20,7 @@ def without(embeddings: pd.DataFrame, failed) -> Embeddings:
 
 
 def settings(least: float) -> EvaluationSettings:
-    return EvaluationSettings(draws=10, min_coverage=least)
+    return EvaluationSettings(draws=10, permutations=0, min_coverage=least)
 
 
 def counts(train: int, learnt: int, validation: int, scored: int) -> dict:

@@ -11,10 +11,12 @@ from test_build import write_second_source
 import cia_bench
 from cia_bench.build import Data, read_data
 from cia_bench.errors import BuildError, ConfigError, EmbeddingError, ProbeError, ResultError
-from cia_bench.evaluation import EvaluationSettings, evaluate, read_result, write_result
+from cia_bench.evaluation import evaluate
+from cia_bench.protocols import EvaluationSettings
+from cia_bench.results import read_result, write_result
 from cia_bench.tables import PREDICTIONS
 
-FAST = EvaluationSettings(draws=200)
+FAST = EvaluationSettings(draws=200, permutations=99)
 
 
 def plant(embeddings: pd.DataFrame, data: Data, strength: float = 20) -> pd.DataFrame:
@@ -85,7 +87,7 @@ def test_the_record_says_what_made_it(embeddings, data):
     assert record["model"] == {"name": "mine", "parameters": 22, "dim": 8, "saw": None}
     assert record["embeddings"]["name"] == "unnamed" and len(record["embeddings"]["sha256"]) == 64
     assert record["protocol"] == {"name": "paper", "probe": {"name": "ridge", "alpha": 1.0}}
-    assert record["statistics"] == {"level": 0.95, "draws": 200, "seed": 0}
+    assert record["statistics"] == {"level": 0.95, "draws": 200, "permutations": 99, "seed": 0}
     source = record["sources"]["epic"]
     assert source["fingerprint"] == read_data(data).fingerprint("epic")
     assert source["resampled"] == {"unit": "subject", "count": 6}
@@ -261,7 +263,7 @@ def test_a_summary_is_safe_on_a_terminal_and_gives_the_level_exactly(embeddings,
     assert summary.startswith(
         r"\x1b[31mred\nline (8 numbers), paper protocol, accuracy in percent with 97.5% interval:"
     )
-    assert all(line.isprintable() for line in summary.split("\n")) and summary.count("\n") == 1
+    assert all(line.isprintable() for line in summary.split("\n")) and summary.count("\n") == 2
 
 
 def test_the_package_evaluates_whatever_was_imported_before(embeddings, data):
@@ -283,7 +285,7 @@ def test_the_package_evaluates_whatever_was_imported_before(embeddings, data):
         (lambda record: record["model"].update(parameters="many"), "model.parameters is 'many'"),
         (lambda record: record["mean"].update(accuracy=77.2), "accuracy 77.2 .* is no fraction"),
         (lambda record: record["mean"].update(interval=[0.5]), "is no fraction"),
-        (lambda record: record["protocol"].update(name=None), "protocol has no name"),
+        (lambda record: record["protocol"].update(name=None), "protocol.name is None"),
         (lambda record: record["protocol"].update(probe={"name": 1}), "protocol has no probe"),
         (lambda record: record["protocol"].update(probe="ridge"), "TypeError"),
         (lambda record: record["statistics"].pop("level"), "KeyError 'level'"),

@@ -20,8 +20,9 @@ from cia_bench.clip_files import DIGESTED, video_folders
 from cia_bench.demo import save_random_dinov2
 from cia_bench.embeddings import load_model
 from cia_bench.errors import BuildError, ConfigError, EmbeddingError, EncoderError
-from cia_bench.evaluation import EvaluationSettings, evaluate
+from cia_bench.evaluation import evaluate
 from cia_bench.extract import ExtractionSettings, extract
+from cia_bench.protocols import EvaluationSettings
 from cia_bench.shares import Share, parse_share
 from cia_bench.store import read_store, read_training
 from cia_bench.store_writing import locked

@@ -293,17 +293,15 @@ def test_another_file_is_refused_and_no_pickle_is_run(tmp_path):
         def __reduce__(self):
             return Path.touch, (ran,)
 
-    for name, wanted in {
-        "none": "none is no file like the checkpoint that V-JEPA's authors released, a zip of torch",
-        "text": "text is no file like the checkpoint that V-JEPA's authors released, a zip of torch",
-        "trap": "trap is no V-JEPA checkpoint: it has no target_encoder of names and tensors",
-        "plain": "plain is no file like the checkpoint that V-JEPA's authors released, a zip of torch",
-    }.items():
-        if name == "trap":
-            torch.save({"target_encoder": Trap()}, tmp_path / name)
-        if name == "plain":
-            (tmp_path / name).write_bytes(pickle.dumps({"target_encoder": Trap()}))
-        assert refusal("convert", "vjepa", name, "--out", "out", cwd=tmp_path) == f"Error: {wanted}"
+    torch.save({"target_encoder": Trap()}, tmp_path / "trap")
+    (tmp_path / "plain").write_bytes(pickle.dumps({"target_encoder": Trap()}))
+    no_file = "is no file like the checkpoint that V-JEPA's authors released, a zip of torch"
+    no_encoder = "is no V-JEPA checkpoint: it has no target_encoder of names and tensors"
+    for name, wanted in {"none": no_file, "text": no_file, "plain": no_file, "trap": no_encoder}.items():
+        with pytest.raises(EncoderError) as caught:
+            convert(tmp_path / name, tmp_path / "out")
+        assert str(caught.value) == f"{tmp_path / name} {wanted}"
+    assert refusal("convert", "vjepa", "trap", "--out", "out", cwd=tmp_path) == f"Error: trap {no_encoder}"
     assert not ran.exists() and not (tmp_path / "out").exists()
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 import pandas as pd
 
 from cia_bench.errors import ResultError
-from cia_bench.evaluation import EvaluationSettings, mean_over_sources, read_predictions, score_source
+from cia_bench.protocols import EvaluationSettings
+from cia_bench.results import read_predictions
+from cia_bench.scoring import mean_over_sources, score_source
 from cia_bench.tables import PREDICTIONS
 
 KEY = list(PREDICTIONS.key)
@@ -66,7 +68,7 @@ def _refuse_other_clips(results: list[tuple[Path, dict]], shared: list[pd.DataFr
 def _score_again(record: dict, rows: pd.DataFrame) -> dict:
     """The record with the scores of these rows of its predictions, and without its rows of groups."""
     statistics = {name: record["statistics"][name] for name in ("level", "draws", "seed")}
-    settings = EvaluationSettings(**statistics)
+    settings = EvaluationSettings(record["protocol"]["name"], record["protocol"]["probe"]["name"], **statistics)
     parts = {source: score_source(source, rows[rows.source == source], settings) for source in record["sources"]}
     sources = {source: {**record["sources"][source], **part.record} for source, part in parts.items()}
     mean = mean_over_sources(list(parts.values()), settings.level)

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 from cia_bench.errors import ConfigError, printable
-from cia_bench.evaluation import percent
 from cia_bench.files import whole_files
 from cia_bench.leaderboard.table import CONSTANT, Ranking, Row
+from cia_bench.results import percent
 
 
 def export(rankings: list[Ranking], form: str) -> str:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from cia_bench.coverage import coverage_in_words
 from cia_bench.errors import ResultError
-from cia_bench.evaluation import RESULT_FILE, ROUNDING, fingerprints, read_result
 from cia_bench.leaderboard.common import on_common_clips
+from cia_bench.results import RESULT_FILE, ROUNDING, fingerprints, read_result
 
 CONSTANT = "constant"  # the row of an answer that is always the training clips' majority
 

@@ -106,6 +106,11 @@ class Probe(ABC):
     def _scale(self, features: np.ndarray) -> np.ndarray:
         return features if self.scaler_ is None else self.scaler_.transform(features)
 
+    @property
+    def takes_frames(self) -> bool:
+        """Whether it learns from frame sequences."""
+        return ", T, " in self.axes
+
     @abstractmethod
     def _learn(self, features: np.ndarray, targets: np.ndarray, weights: np.ndarray | None) -> None:
         """Learn from float64 features (N, ...), targets (N,) of -1 or 1, and weights (N,), or None if all are 1."""

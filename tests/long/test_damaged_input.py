@@ -18,9 +18,11 @@ from cia_bench.baselines.lift import load_lift
 from cia_bench.build import BuildSettings, build, read_data
 from cia_bench.embeddings import load_embeddings
 from cia_bench.errors import CiaError
-from cia_bench.evaluation import EvaluationSettings, evaluate, write_result
+from cia_bench.evaluation import evaluate
 from cia_bench.leaderboard.export import FORMATS, export
 from cia_bench.leaderboard.table import rank, read_results
+from cia_bench.protocols import EvaluationSettings
+from cia_bench.results import write_result
 from cia_bench.tables import write_embeddings
 from cia_bench.verify import verify
 
@@ -136,7 +138,7 @@ def test_damaged_embeddings_are_scored_only_if_they_are_whole(form, tmp_path):
         if form == "npy":
             refusals += refused(lambda: load_embeddings(path.parent))
         else:
-            refusals += refused(lambda: evaluate(path, data, settings=EvaluationSettings(draws=10)))
+            refusals += refused(lambda: evaluate(path, data, settings=EvaluationSettings(draws=10, permutations=9)))
     assert refusals > 100
 
 
@@ -145,7 +147,9 @@ def test_a_damaged_result_is_ranked_or_refused(tmp_path):
     data = read_data(tmp_path / "data")
     clip_ids = data.clips.clip_id.unique()
     frame = pd.DataFrame({"clip_id": clip_ids, "embedding": list(np.eye(len(clip_ids)))})
-    folder = write_result(evaluate(frame, data, settings=EvaluationSettings(draws=10)), tmp_path / "results")
+    folder = write_result(
+        evaluate(frame, data, settings=EvaluationSettings(draws=10, permutations=9)), tmp_path / "results"
+    )
     good = (folder / "result.json").read_bytes()
     dice = random.Random(0)
     refusals = 0

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from conftest import SAMPLE, first_validation_clip, refusal, run_cia, snapshot
 from test_lift_released import NAME, random_model, their_content, write
-from test_readme import block
+from test_readme import block, run_session
 from test_store import add_shard, description, failures_of
 
 from cia_bench.baselines.lift import LiFTConfig
@@ -180,3 +180,10 @@ def test_lift_is_trained_on_any_frame_encoder_and_is_for_that_alone(place):
     other = run_cia("eval", "--model", f"{name}:lift", "--weights", "lift=lift-colour", cwd=place)
     assert other.returncode == 1 and "its clips are embedded anew" in other.stderr
     assert f"trained on the sequences of {name} with other weights or frames; train others" in other.stderr
+
+
+def test_the_readmes_strict_scores_are_those_of_the_real_files(epic100, tmp_path):
+    session = block("sh strict").replace("cia eval --embeddings kitchen.npz\n", "")  # the strict one alone
+    shown = block("text strict").partition("wrote cia-results/kitchen\n")[2]
+    printed = run_session("cia build --source epic\n" + session, tmp_path, epic100)
+    assert printed.endswith(shown)

@@ -1,0 +1,67 @@
+"""How a score is made, and how sure it is: the protocol, the probe, and what is drawn."""
+
+from dataclasses import dataclass
+
+from cia_bench.errors import ConfigError
+from cia_bench.probes import PROBES, Probe, build_probe
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What is fitted on what, and what is counted."""
+
+    split: str  # a column of tables.CLIPS
+    balanced: bool  # labels count equally, in fitting and in scoring, however many clips they have
+    standardise: bool  # features, on the training clips
+    choose: bool  # the probe's regularisation, inside the training clips
+
+
+PROTOCOLS = {
+    "paper": Protocol("split", balanced=False, standardise=False, choose=False),  # arXiv 2509.08502
+    "strict": Protocol("strict_split", balanced=True, standardise=True, choose=True),
+}
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """How a score is made and how sure it is."""
+
+    protocol: str = "paper"
+    probe: str = "ridge"
+    level: float = 0.95  # of every interval
+    draws: int = 10_000  # bootstrap draws behind a mean's interval
+    permutations: int = 999  # of labels, behind a group's p where its clips are not independent; 0: none
+    seed: int = 0
+    min_coverage: float = 0.98  # share of a source's training rows, and of its validation rows, that are embedded
+
+    def __post_init__(self):
+        for what, choices in (("protocol", PROTOCOLS), ("probe", PROBES)):
+            if getattr(self, what) not in choices:
+                raise ConfigError(f"unknown {what} {getattr(self, what)!r}; choose from {', '.join(sorted(choices))}")
+        if not 0 < self.level < 1:
+            raise ConfigError(f"level is {self.level}; an interval needs a share between 0 and 1")
+        if self.draws < 1:
+            raise ConfigError(f"draws is {self.draws}; a bootstrap needs at least one")
+        for name in ("permutations", "seed"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it can't be negative")
+        if not 0 <= self.min_coverage <= 1:
+            raise ConfigError(f"min_coverage is {self.min_coverage}; it is a share, from 0 to 1")
+
+    @property
+    def rules(self) -> Protocol:
+        """What the protocol's name stands for."""
+        return PROTOCOLS[self.protocol]
+
+    def new_probe(self) -> Probe:
+        """The probe as the protocol wants it, not fitted."""
+        wanted = {"standardise": True, "class_weight": "balanced"} if self.rules.balanced else {}
+        return build_probe(self.probe, **wanted)
+
+    def describe_protocol(self) -> dict:
+        """What the protocol and its probe are, for a result's record."""
+        probe = self.new_probe()
+        described = probe.describe()
+        if self.rules.choose:
+            described[probe.regularisation] = list(probe.grid)  # to choose from
+        return {"name": self.protocol, "probe": {"name": self.probe, **described}}

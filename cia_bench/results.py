@@ -1,0 +1,195 @@
+"""The result of scoring one model: its record, its predictions, and the folder that holds both."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from cia_bench.coverage import COVERAGE, coverage_in_words, lowest_groups_in_words
+from cia_bench.errors import ResultError, TableError, printable
+from cia_bench.files import folder_name, read_json, whole_files, write_json
+from cia_bench.protocols import PROTOCOLS
+from cia_bench.scoring import discoveries_in_words, group_mean
+from cia_bench.tables import PREDICTIONS
+
+RESULT_FILE = "result.json"
+PREDICTIONS_FILE = "predictions.parquet"
+ROUNDING = 1e-9  # two accuracies closer than this are of the same answers
+RESULT_FIELDS = ("model", "embeddings", "protocol", "statistics", "sources", "mean", "groups", "versions")
+
+
+@dataclass(frozen=True)
+class Result:
+    """Scores of one model. Accuracies are fractions.
+
+    `record` is what result.json holds. `predictions` has a row a scored clip (tables.PREDICTIONS).
+    """
+
+    record: dict
+    predictions: pd.DataFrame
+
+    @property
+    def groups(self) -> pd.DataFrame:
+        """A row a chiral group: right answers, accuracy with Wilson interval, a constant answer's score, coverage."""
+        return pd.json_normalize(self.record["groups"], sep="_")
+
+    @property
+    def sources(self) -> pd.DataFrame:
+        """A row a source: mean accuracy over its groups with its interval, and the same for a constant answer."""
+        rows = [{"source": name, **source} for name, source in self.record["sources"].items()]
+        return pd.json_normalize(rows, sep="_")
+
+    def __str__(self) -> str:
+        """The scores in percent, one line a source and one for their mean."""
+        model, protocol = self.record["model"], self.record["protocol"]["name"]
+        title = f"{model['name']} ({model['dim']} numbers), {protocol} protocol"
+        what = "balanced accuracy" if PROTOCOLS[protocol].balanced else "accuracy"
+        lines = [f"{title}, {what} in percent with {100 * self.record['statistics']['level']:g}% interval:"]
+        for name, score in self.record["sources"].items():
+            lines.append(f"  {name:<10} {_in_words(score)}; {score['groups']} groups, {score['clips']:,} clips")
+            missing = coverage_in_words(score)
+            lines += [f"  {missing}"] if missing else []
+            groups = [group for group in self.record["groups"] if group["source"] == name]
+            lines += [f"    {line}" for line in lowest_groups_in_words(groups)]
+            found = discoveries_in_words(groups)
+            lines += [f"  {'':<10} {found}"] if found else []
+        if len(self.record["sources"]) > 1:
+            lines.append(f"  {'mean':<10} {_in_words(self.record['mean'])}")
+        lines += [f"  left out {source}: no embedding of its clips" for source in self.record["left_out_sources"]]
+        split = PROTOCOLS[protocol].split
+        lines += [
+            f"  left out {group}: a label is missing on a side of {split}" for group in self.record["left_out_groups"]
+        ]
+        return "\n".join(printable(line) for line in lines)
+
+
+def _in_words(score: dict) -> str:
+    reason = "" if score["interval"] else " [no interval: nothing to resample]"
+    return f"{percent(score)}{reason}, a constant answer {100 * score['constant']['accuracy']:.1f}"
+
+
+def percent(score: dict) -> str:
+    """A score of a record, {accuracy, interval}, as in `57.6 [54.4, 60.5]`; without brackets if it has no interval."""
+    interval = " [{:.1f}, {:.1f}]".format(*(100 * end for end in score["interval"])) if score["interval"] else ""
+    return f"{100 * score['accuracy']:.1f}{interval}"
+
+
+def write_result(result: Result, results: Path) -> Path:
+    """Write result.json and predictions.parquet into a folder of RESULTS named after the model; return that folder.
+
+    Raises ResultError if the folder holds a result of other embeddings, data or protocol.
+    """
+    name = result.record["model"]["name"]
+    folder = results / folder_name(name)
+    if (folder / RESULT_FILE).exists() and _identity(read_result(folder)) != _identity(result.record):
+        raise ResultError(f"{folder} holds another result; delete it, or give this one another name or another --out")
+    with whole_files(folder, seal=RESULT_FILE) as scratch:
+        PREDICTIONS.write(scratch / PREDICTIONS_FILE, result.predictions)
+        write_json(scratch / RESULT_FILE, result.record)
+    return folder
+
+
+def _identity(record: dict) -> list:
+    made_by = [record[part] for part in ("embeddings", "protocol", "statistics")]
+    return [record["model"]["name"], *made_by, fingerprints(record)]
+
+
+def fingerprints(record: dict) -> dict[str, str]:
+    """The fingerprint of each source that a result stands on."""
+    return {name: source["fingerprint"] for name, source in record["sources"].items()}
+
+
+def read_result(folder: Path) -> dict:
+    """Read result.json in a model's folder; raises ResultError if it is missing or not a result."""
+    path = Path(folder) / RESULT_FILE
+    try:
+        record = read_json(path)
+    except ValueError as error:
+        raise ResultError(f"{path} can't be read: {error}") from error
+    problem = _record_problem(record)
+    if problem:
+        raise ResultError(f"{path} is no result of cia eval: {problem}")
+    return record
+
+
+def read_predictions(folder: Path, record: dict) -> pd.DataFrame:
+    """Read predictions.parquet (columns of tables.PREDICTIONS) beside the result whose record this is.
+
+    Raises ResultError if it can't be read or is not what the record's scores were counted from.
+    """
+    path = folder / PREDICTIONS_FILE
+    try:
+        predictions = PREDICTIONS.read(path)
+    except TableError as error:
+        raise ResultError(f"{error}; score {record['model']['name']!r} again") from error
+    problem = _predictions_problem(predictions, record)
+    if problem:
+        raise ResultError(f"{path} does not fit {RESULT_FILE}: {problem}; score {record['model']['name']!r} again")
+    return predictions
+
+
+def _predictions_problem(predictions: pd.DataFrame, record: dict) -> str | None:
+    """What in predictions contradicts the record's scores, or None."""
+    if predictions.duplicated(list(PREDICTIONS.key)).any():
+        return "a clip stands there twice in one group"
+    strange = set(predictions.source) - set(record["sources"])
+    if strange:
+        return f"the result has no source {min(strange)!r}"
+    for source, score in record["sources"].items():
+        rows = predictions[predictions.source == source]
+        counts = {"groups": rows.group_id.nunique(), "clips": len(rows)}
+        for what, count in counts.items():
+            if count != score[what]:
+                return f"{source} has {count:,} {what}, not {score[what]:,}"
+        expected = {"prediction": score["accuracy"], "constant": score["constant"]["accuracy"]}
+        for answer, accuracy in expected.items():
+            found = group_mean(rows, answer, PROTOCOLS[record["protocol"]["name"]].balanced)
+            if abs(found - accuracy) > ROUNDING:
+                return f"{source}'s column {answer} gives an accuracy of {found:.4f}, not {accuracy:.4f}"
+    return None
+
+
+def _record_problem(record: dict) -> str | None:
+    """What keeps `record` from being a result's, or None."""
+    missing = [name for name in RESULT_FIELDS if name not in record]
+    if missing:
+        return f"it lacks {', '.join(missing)}"
+    try:
+        model, sources = record["model"], record["sources"]
+        if not isinstance(model["name"], str) or not isinstance(model["dim"], int):
+            return "model has no name or dim"
+        if not isinstance(model["parameters"], int | None):
+            return f"model.parameters is {model['parameters']!r}"
+        if record["protocol"]["name"] not in PROTOCOLS:
+            return f"protocol.name is {record['protocol']['name']!r}"
+        if not isinstance(record["protocol"]["probe"]["name"], str):
+            return "protocol has no probe"
+        if not _is_fraction(record["statistics"]["level"]):
+            return f"statistics.level is {record['statistics']['level']!r}, no fraction"
+        draws, seed = record["statistics"]["draws"], record["statistics"]["seed"]
+        if not isinstance(draws, int) or not isinstance(seed, int) or draws < 1 or seed < 0:
+            return f"statistics has {draws!r} draws with seed {seed!r}"
+        if not sources:
+            return "it has no source"
+        for source in sources.values():
+            kinds = {"fingerprint": str, "groups": int, "clips": int}
+            if not all(isinstance(source[name], kind) for name, kind in kinds.items()):
+                return "a source has no fingerprint, groups or clips"
+            if not all(isinstance(source["coverage"][name], int) for name in COVERAGE):
+                return "a source has no coverage"
+        for score in (record["mean"], *sources.values()):
+            for part in (score, score["constant"]):
+                if not _is_score(part["accuracy"], part["interval"]):
+                    return f"accuracy {part['accuracy']!r} with interval {part['interval']!r} is no fraction"
+    except (KeyError, TypeError, AttributeError) as error:
+        return f"{type(error).__name__} {error}"
+    return None
+
+
+def _is_score(accuracy: object, interval: object) -> bool:
+    numbers = [accuracy, *([] if interval is None else interval)]
+    return len(numbers) in (1, 3) and all(map(_is_fraction, numbers))
+
+
+def _is_fraction(number: object) -> bool:
+    return isinstance(number, int | float) and 0 <= number <= 1

@@ -1,0 +1,135 @@
+"""Count scores from predictions: by group, by source and over sources, each with its interval."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from cia_bench.protocols import EvaluationSettings
+from cia_bench.significance import benjamini_hochberg, detectable_accuracy
+from cia_bench.statistics import expanded_level, percentile_interval, resample_group_mean, wilson_interval
+
+DISCOVERY = 0.05  # false discovery rate at which a group counts as above chance
+ALPHA, POWER = 0.05, 0.8  # of the smallest accuracy that a group would detect
+
+
+@dataclass(frozen=True)
+class SourceScore:
+    """A source's score as a result's record has it, and the bootstrap that its intervals come from."""
+
+    record: dict  # groups, clips, accuracy, interval, constant, resampled
+    draws: np.ndarray | None  # bootstrap values of the mean over groups, of the probe
+    constant_draws: np.ndarray | None  # and of the constant answer, from the same draws
+
+
+def score_source(source: str, rows: pd.DataFrame, settings: EvaluationSettings) -> SourceScore:
+    """Mean accuracy over groups, resampling subjects, or videos where the source does not name its subjects.
+
+    `rows` are the source's predictions (columns of tables.PREDICTIONS). Where labels count equally, a group's accuracy
+    is the mean of that on each of its labels, here and below.
+    """
+    unit = "video" if rows.subject.isna().any() else "subject"
+    clusters = pd.factorize(rows[unit], sort=True)[0]
+    count = int(clusters.max()) + 1
+    parts = pd.factorize(pd.MultiIndex.from_frame(rows[_parts(settings.rules.balanced)]))[0]
+    means, draws = {}, {}
+    for answer in ("prediction", "constant"):
+        means[answer] = group_mean(rows, answer, settings.rules.balanced)
+        draws[answer] = None
+        if count > 1:  # one person or video alone says nothing of how others would differ
+            correct = (rows[answer] == rows.label).to_numpy(float)
+            generator = np.random.default_rng([settings.seed, *source.encode()])
+            draws[answer] = resample_group_mean(correct, parts, clusters, settings.draws, generator)
+    record = {
+        "groups": rows.group_id.nunique(),
+        "clips": len(rows),
+        "accuracy": means["prediction"],
+        "interval": _interval(draws["prediction"], settings.level, count),
+        "constant": {"accuracy": means["constant"], "interval": _interval(draws["constant"], settings.level, count)},
+        "resampled": {"unit": unit, "count": count},
+    }
+    return SourceScore(record, draws["prediction"], draws["constant"])
+
+
+def _parts(balanced: bool) -> list[str]:
+    """The columns that say within which clips right answers are counted, before the mean."""
+    return ["group_id", "label"] if balanced else ["group_id"]
+
+
+def group_mean(rows: pd.DataFrame, answer: str, balanced: bool) -> float:
+    """The accuracy of `answer`, a column of tables.PREDICTIONS, as a fraction, averaged over groups."""
+    right = (rows[answer] == rows.label).astype(float)
+    parts = right.groupby([rows[column] for column in _parts(balanced)]).mean()
+    return float(parts.groupby("group_id").mean().mean())
+
+
+def _interval(draws: np.ndarray | None, level: float, clusters: int) -> list[float] | None:
+    return None if draws is None else list(percentile_interval(draws, expanded_level(level, clusters)))
+
+
+def mean_over_sources(parts: list[SourceScore], level: float) -> dict:
+    """Mean over the scored sources; they share no subject, so their draws are independent and average as they stand.
+
+    Its interval is as wide as the source with the fewest subjects or videos asks for.
+    """
+    fewest = min(part.record["resampled"]["count"] for part in parts)
+
+    def mean(records: list[dict], draws: list[np.ndarray | None]) -> dict:
+        together = None if any(one is None for one in draws) else np.mean(draws, axis=0)
+        return {
+            "accuracy": float(np.mean([one["accuracy"] for one in records])),
+            "interval": _interval(together, level, fewest),
+        }
+
+    records = [part.record for part in parts]
+    constant = mean([one["constant"] for one in records], [part.constant_draws for part in parts])
+    return {**mean(records, [part.draws for part in parts]), "constant": constant}
+
+
+def group_rows(
+    predictions: pd.DataFrame, coverage: dict[str, dict], tests: dict[str, dict], level: float
+) -> list[dict]:
+    """A row a group for the record.
+
+    `coverage` has count_coverage's counts of each group, `tests` the name of a test against chance and its p, or None.
+    """
+    rows = []
+    for group_id, group in predictions.groupby("group_id"):
+        right = group.prediction == group.label
+        n, correct = len(group), int(right.sum())
+        label_counts = [int((group.label == label).sum()) for label in (0, 1)]
+        rows.append(
+            {
+                "group_id": group_id,
+                "source": group.source.iloc[0],
+                "train_clips": int(group.train.iloc[0]),
+                "n": n,
+                "correct": correct,
+                "accuracy": correct / n,
+                "interval": list(wilson_interval(correct, n, level)),
+                "balanced_accuracy": float(right.groupby(group.label).mean().mean()),
+                "constant": float((group.constant == group.label).mean()),
+                "test": tests[group_id],
+                "detectable": detectable_accuracy(*label_counts, ALPHA, POWER),
+                "coverage": coverage[group_id],
+            }
+        )
+    return _adjusted(rows)
+
+
+def _adjusted(rows: list[dict]) -> list[dict]:
+    """The rows with each p adjusted for all of them together (Benjamini-Hochberg)."""
+    tested = [row for row in rows if row["test"]["p"] is not None]
+    adjusted = benjamini_hochberg(np.array([row["test"]["p"] for row in tested])) if tested else []
+    for row, p in zip(tested, adjusted, strict=True):
+        row["test"] = {**row["test"], "p_adjusted": float(p)}
+    return rows
+
+
+def discoveries_in_words(rows: list[dict]) -> str:
+    """How many of a source's groups are above chance, of those that could be tested; nothing if none could."""
+    p = [row["test"]["p_adjusted"] for row in rows if row["test"]["p"] is not None]
+    if not p:
+        return ""
+    found = sum(one <= DISCOVERY for one in p)
+    return f"{found} of {len(p)} groups above chance, at a false discovery rate of {100 * DISCOVERY:.0f}%"
