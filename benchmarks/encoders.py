@@ -35,7 +35,8 @@ CHECKPOINTS = {
     "videomae-base": lambda: transformers.VideoMAEModel(transformers.VideoMAEConfig(**BASE, use_mean_pooling=False)),
 }
 PREPROCESSING = {"size": {"shortest_edge": 224}, "crop_size": {"height": 224, "width": 224}, "resample": 3}
-TRIES = 3
+TRIES = 2
+ON_A_CPU = 4  # clips, and at once: more take minutes
 
 
 def save(name: str, folder: Path) -> Path:
@@ -54,15 +55,16 @@ def seconds_a_clip(embedder: Embedder, clips: np.ndarray) -> float:
 def ways(name: str, folder: Path, device: str) -> dict[str, Embedder]:
     """Each way to run one model, by what it is called."""
     encoder = load_encoder(name, str(folder), device)
+    several = ON_A_CPU if device == "cpu" else BATCH
     found = {
         f"{precision}, {at_once} at once": Embedder(name, encoder, device, precision, at_once)
         for precision in ("float32", "bfloat16")
-        for at_once in (1, BATCH)
+        for at_once in (1, several)
     }
     if device.startswith("cuda") or shutil.which("g++"):
         compiled = copy.copy(encoder)
         compiled.model = torch.compile(encoder.model)
-        found[f"bfloat16, {BATCH} at once, compiled"] = Embedder(name, compiled, device, "bfloat16", BATCH)
+        found[f"bfloat16, {several} at once, compiled"] = Embedder(name, compiled, device, "bfloat16", several)
     return found
 
 
@@ -71,7 +73,7 @@ def report(name: str, folder: Path, device: str) -> None:
     embedders = ways(name, folder, device)
     first, *_ = embedders.values()
     size, count = first.encoder.frames.size, first.encoder.frames.count
-    shape = ((1 if device == "cpu" else 16) * BATCH, count, size, size, 3)
+    shape = (ON_A_CPU if device == "cpu" else 16 * BATCH, count, size, size, 3)
     clips = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     best = dict.fromkeys(embedders, float("inf"))
     for embedder in embedders.values():  # what a device does once, for shapes that it has not seen
