@@ -31,7 +31,8 @@ def score_source(source: str, rows: pd.DataFrame, settings: EvaluationSettings) 
     unit = "video" if rows.subject.isna().any() else "subject"
     clusters = pd.factorize(rows[unit], sort=True)[0]
     count = int(clusters.max()) + 1
-    parts = pd.factorize(pd.MultiIndex.from_frame(rows[_parts(settings.rules.balanced)]))[0]
+    groups = pd.factorize(rows.group_id)[0]
+    labels = rows.label.to_numpy(int) if settings.rules.balanced else None
     means, draws = {}, {}
     for answer in ("prediction", "constant"):
         means[answer] = group_mean(rows, answer, settings.rules.balanced)
@@ -39,7 +40,7 @@ def score_source(source: str, rows: pd.DataFrame, settings: EvaluationSettings) 
         if count > 1:  # one person or video alone says nothing of how others would differ
             correct = (rows[answer] == rows.label).to_numpy(float)
             generator = np.random.default_rng([settings.seed, *source.encode()])
-            draws[answer] = resample_group_mean(correct, parts, clusters, settings.draws, generator)
+            draws[answer] = resample_group_mean(correct, groups, clusters, settings.draws, generator, labels)
     record = {
         "groups": rows.group_id.nunique(),
         "clips": len(rows),
@@ -51,15 +52,10 @@ def score_source(source: str, rows: pd.DataFrame, settings: EvaluationSettings) 
     return SourceScore(record, draws["prediction"], draws["constant"])
 
 
-def _parts(balanced: bool) -> list[str]:
-    """The columns that say within which clips right answers are counted, before the mean."""
-    return ["group_id", "label"] if balanced else ["group_id"]
-
-
 def group_mean(rows: pd.DataFrame, answer: str, balanced: bool) -> float:
     """The accuracy of `answer`, a column of tables.PREDICTIONS, as a fraction, averaged over groups."""
     right = (rows[answer] == rows.label).astype(float)
-    parts = right.groupby([rows[column] for column in _parts(balanced)]).mean()
+    parts = right.groupby([rows.group_id, rows.label] if balanced else rows.group_id).mean()
     return float(parts.groupby("group_id").mean().mean())
 
 

@@ -21,7 +21,12 @@ def wilson_interval(correct: int, n: int, level: float = 0.95) -> tuple[float, f
 
 
 def resample_group_mean(
-    correct: np.ndarray, groups: np.ndarray, clusters: np.ndarray, draws: int, generator: np.random.Generator
+    correct: np.ndarray,
+    groups: np.ndarray,
+    clusters: np.ndarray,
+    draws: int,
+    generator: np.random.Generator,
+    labels: np.ndarray | None = None,
 ) -> np.ndarray:
     """Bootstrap the mean over groups of the accuracy within each group: the value of each draw, (..., draws).
 
@@ -31,13 +36,29 @@ def resample_group_mean(
     clusters with replacement, once for all groups together, so that a person in several groups counts in all of them.
     A group that a draw leaves without clips is left out of that draw's mean. The draws speak of other subjects in
     these groups (Field & Welsh 2007, JRSS B 69).
+
+    With `labels` (N,), 0 or 1, accuracy is balanced: the mean of that on each of a group's two labels. A group is then
+    left out of a draw that has clips of one label alone; should all be, what is there counts.
     """
-    right, total = _count(correct, groups, clusters)
+    parts, each = (groups, 1) if labels is None else (2 * groups + labels, 2)
+    right, total = _count(correct, parts, clusters, each * (int(groups.max()) + 1))
     means = []
     for weights in _draw_clusters(right, draws, generator):
         accuracy, present = _accuracies(weights, right, total)
-        means.append(accuracy.sum(axis=-1) / present.sum(axis=1))
+        if labels is not None:
+            accuracy, present = _both_labels(accuracy, present)
+        means.append((accuracy * present).sum(axis=-1) / present.sum(axis=1))
     return np.concatenate(means, axis=-1)
+
+
+def _both_labels(accuracy: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Balanced accuracy of groups, (..., count, G), from that of their labels, (..., count, 2 G); which have both."""
+    of_labels = accuracy.reshape(*accuracy.shape[:-1], -1, 2)
+    has = present.reshape(len(present), -1, 2)
+    both = has.all(axis=2)
+    none = ~both.any(axis=1, keepdims=True)
+    clips = np.maximum(has.sum(axis=2), 1)
+    return of_labels.sum(axis=-1) / clips, both | (none & has.any(axis=2))
 
 
 def resample_groups_and_clusters(
@@ -49,7 +70,7 @@ def resample_groups_and_clusters(
     is the pigeonhole bootstrap of crossed factors (Owen 2007, Annals of Applied Statistics 1). No bootstrap of them is
     exact; this one is too wide rather than too narrow: it counts the variance of single clips three times.
     """
-    right, total = _count(correct, groups, clusters)
+    right, total = _count(correct, groups, clusters, int(groups.max()) + 1)
     means = []
     for weights in _draw_clusters(right, draws, generator):
         accuracy, present = _accuracies(weights, right, total)
@@ -59,9 +80,9 @@ def resample_groups_and_clusters(
     return np.concatenate(means, axis=-1)
 
 
-def _count(correct: np.ndarray, groups: np.ndarray, clusters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Right answers (..., C, G) and clips (C, G) of each cluster in each group."""
-    C, G = int(clusters.max()) + 1, int(groups.max()) + 1
+def _count(correct: np.ndarray, groups: np.ndarray, clusters: np.ndarray, G: int) -> tuple[np.ndarray, np.ndarray]:
+    """Right answers (..., C, G) and clips (C, G) of each cluster in each of G groups."""
+    C = int(clusters.max()) + 1
     cells = clusters * G + groups
     answers = correct.reshape(-1, correct.shape[-1])
     right = np.array([np.bincount(cells, weights=one, minlength=C * G) for one in answers])

@@ -163,3 +163,31 @@ def test_a_rank_interval_holds_at_least_its_share_of_the_draws():
     for (low, high), own in zip(rank_intervals(draws, level=0.9), ranks, strict=True):
         assert np.mean((own >= low) & (own <= high)) >= 0.9
         assert np.mean(own < low) < 0.05 and np.mean(own > high) <= 0.05
+
+
+def test_balanced_draws_equal_a_plain_loop_and_a_constant_answer_scores_half_in_each():
+    generator = np.random.default_rng(1)
+    groups, clusters = generator.integers(3, size=60), generator.integers(5, size=60)
+    labels, correct = generator.integers(2, size=60), generator.integers(2, size=60).astype(float)
+    draws = resample_group_mean(correct, groups, clusters, 50, np.random.default_rng(2), labels)
+    picks = np.random.default_rng(2).integers(5, size=(50, 5))
+    for value, picked in zip(draws, picks, strict=True):
+        means = []
+        for group in range(3):
+            of_label = [[], []]
+            for cluster in picked:
+                for n in np.flatnonzero((clusters == cluster) & (groups == group)):
+                    of_label[labels[n]].append(correct[n])
+            if all(of_label):
+                means.append(np.mean([np.mean(right) for right in of_label]))
+        assert value == pytest.approx(np.mean(means), abs=1e-12)
+    constant = resample_group_mean((labels == 1).astype(float), groups, clusters, 50, np.random.default_rng(2), labels)
+    np.testing.assert_allclose(constant, 0.5, atol=1e-12)
+
+
+def test_a_draw_without_both_labels_of_any_group_counts_what_is_there():
+    zeros, ones = np.zeros(2, int), np.ones(2)
+    draws = resample_group_mean(ones, zeros, np.array([0, 1]), 20, np.random.default_rng(0), np.array([0, 1]))
+    np.testing.assert_array_equal(draws, 1)
+    one_sided = resample_group_mean(ones, zeros, np.array([0, 1]), 20, np.random.default_rng(0), zeros)
+    np.testing.assert_array_equal(one_sided, 1)  # the last group has no clip of label 1
