@@ -222,18 +222,18 @@ def one_name(name: str) -> str:
 
 def prove(model: nn.Module, tensors: dict[str, Tensor], folder: Path) -> None:
     """Raise EncoderError, naming the first, unless the model's tensors and these are the same, number for number."""
-    computed = _computed(model)
-    own = {one_name(name): tensor for name, tensor in {**computed, **model.state_dict()}.items()}
+    computed, saved = _computed(model), model.state_dict()
+    own = {one_name(name): tensor for name, tensor in {**computed, **saved}.items()}
+    of_model = {one_name(name) for name in computed}
     tensors = _apart(tensors, own)
     given = {one_name(name): name for name in tensors}
-    missing = sorted(own.keys() - given.keys() - {one_name(name) for name in computed})
+    missing = sorted(own.keys() - given.keys() - of_model)
     unexpected = sorted(given[name] for name in given.keys() - own.keys())
     for what, names in (("missing", missing), ("unexpected", unexpected)):
         if names:
             raise EncoderError(f"{folder}: {len(names)} {what} tensors, the first {names[0]}")
-    if len(given) != len(tensors) or len(own) != len({**computed, **model.state_dict()}):
+    if len(given) != len(tensors) or len(own) != len(computed) + len(saved):
         raise EncoderError(f"{folder}: two tensors are called alike; this version of transformers is not known here")
-    of_model = {one_name(name) for name in computed}
     for name, called in sorted(given.items()):
         _prove_same(tensors[called], own[name].cpu(), called, name in of_model, folder)
 

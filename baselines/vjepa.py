@@ -15,10 +15,11 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from cia_bench.baselines.converting import refuse_no_zip, write_converted
 from cia_bench.baselines.preprocessing import IMAGENET_MEAN, IMAGENET_STD
-from cia_bench.baselines.torch_files import Stored, TorchFile, is_zip
+from cia_bench.baselines.torch_files import Stored, TorchFile
 from cia_bench.errors import EncoderError, some
-from cia_bench.files import sha256_of, whole_files
+from cia_bench.files import sha256_of
 
 ENCODER = "target_encoder"  # the averaged one, whose features the authors evaluate
 PREFIX = re.compile(r"^(module\.)?(backbone\.)?")
@@ -55,8 +56,7 @@ def convert(file: Path, out: Path) -> str:
     Raises EncoderError if `file` is not such a checkpoint, naming the tensor if there is one that is missing, left over
     or of another shape, or if `out` holds another checkpoint; and WriteError.
     """
-    if not file.is_file() or not is_zip(file):
-        raise EncoderError(f"{file} is no file like the checkpoint that V-JEPA's authors released, a zip of torch")
+    refuse_no_zip(file, "V-JEPA")
     theirs = _read(file)
     config = _config(file, theirs)
     ours = _renamed(file, theirs, config)
@@ -66,12 +66,7 @@ def convert(file: Path, out: Path) -> str:
         "preprocessor_config.json": _as_json(_preprocessing(config["image_size"])),
         "config.json": _as_json(config),
     }
-    if not (out / "config.json").is_file():
-        with whole_files(out, seal="config.json") as scratch:
-            for name, content in contents.items():
-                (scratch / name).write_bytes(content)
-    elif any(not (out / name).is_file() or (out / name).read_bytes() != text for name, text in contents.items()):
-        raise EncoderError(f"{out} holds another checkpoint; delete it or choose another --out")
+    write_converted(out, contents, seal="config.json")
     parameters = sum(tensor.numel() for name, tensor in ours.items() if name != OF_ALL[TABLE])
     side = config["image_size"]
     return f"{parameters:,} parameters in {config['num_hidden_layers']} layers, for {FRAMES} frames of {side} pixels"

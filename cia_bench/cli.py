@@ -515,6 +515,7 @@ def evaluate(
 ) -> None:
     """Score a model: a linear probe on each chiral group."""
     from cia_bench.combined import check_combination
+    from cia_bench.embeddings import check_frames
     from cia_bench.evaluation import evaluate as evaluate_embeddings
     from cia_bench.protocols import EvaluationSettings
     from cia_bench.results import write_result
@@ -527,8 +528,10 @@ def evaluate(
         if model is None:
             raise ConfigError("what to score? give --model ENCODER:SUMMARY, like pixels:concat, or --embeddings FILE")
         embeddings = Path("cia-embeddings")
-        check_combination(combine)  # this and the next before hours of extraction
+        check_combination(combine)  # this and the next two before hours of extraction
         _check_summaries(model, given)
+        if settings.new_probe().takes_frames:
+            check_frames(model, combine)
         _extract([model], data, sources, videos, embeddings, given, device, retry_failed)
     elif videos is not None:
         raise ConfigError("--videos is to extract embeddings from; with --embeddings they are there already")

@@ -69,8 +69,8 @@ def load_model(
         raise ConfigError(f"{store} has embeddings of {', '.join(encoders)}; choose with --model ENCODER[:SUMMARY]")
     parts = parse_parts(model or encoders[0])
     check_models(parts, weights)
-    if frames and (len(parts) > 1 or parts[0].summary):
-        raise ConfigError(f"frame sequences are of one encoder without a summary, not of {model}")
+    if frames:
+        check_frames("+".join(map(str, parts)), combine)
     only = None if only is None else list(only)  # read once for each encoder
     stored = {encoder: read_store(store, encoder, only) for encoder in dict.fromkeys(part.encoder for part in parts)}
     if frames:
@@ -84,11 +84,18 @@ def load_model(
     return replace(whole, parameters=sum(part.parameters for part in loaded) - counted_again)
 
 
+def check_frames(model: str, combine: str) -> None:
+    """Raise ConfigError unless a model is one encoder alone, whose frame sequences can be taken as they are."""
+    parts = parse_parts(model)
+    if len(parts) > 1 or parts[0].summary or combine != RAW:
+        name = name_with(model, combine)
+        raise ConfigError(f"frame sequences are of one encoder without a summary, not of {name}")
+
+
 def _load_frames(store: Path, part: ModelName, stored: Stored) -> Embeddings:
     """The sequences of a frame encoder."""
     place = f"{store} ({part})"
-    if not len(stored.clips):
-        raise EmbeddingError(f"{place} has no embedding of the data's clips; cia extract makes them")
+    _refuse_nothing(place, stored)
     if stored.embeddings.ndim != 3:
         raise ConfigError(f"{place}: {part.encoder} gives one vector a clip, and no frame sequences")
     clip_ids = stored.clips.clip_id.to_numpy(dtype=object)
@@ -127,8 +134,7 @@ def summary_of_stored(
     Raises EmbeddingError if nothing is stored, ConfigError for a summary that is not needed or not given, EncoderError
     for one whose weights do not load or are for other sequences.
     """
-    if not len(stored.clips):
-        raise EmbeddingError(f"{place} has no embedding of the data's clips; cia extract makes them")
+    _refuse_nothing(place, stored)
     sequences = stored.embeddings.ndim == 3
     if sequences != (part.summary is not None):
         unit, wanted = ("frame", f"{part}:SUMMARY, like {part}:concat") if sequences else ("clip", part.encoder)
@@ -136,6 +142,11 @@ def summary_of_stored(
     if part.summary is None:
         return None
     return _summary_for(stored.record, part, weights, device)
+
+
+def _refuse_nothing(place: str, stored: Stored) -> None:
+    if not len(stored.clips):
+        raise EmbeddingError(f"{place} has no embedding of the data's clips; cia extract makes them")
 
 
 def _summary_for(record: dict, part: ModelName, weights: Mapping[str, str], device: str) -> Summary:

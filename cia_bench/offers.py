@@ -25,9 +25,10 @@ class Offer:
     def card(self) -> Card | None:
         """What is known of an encoder; None of a summary, of an encoder without, and of one that can't be imported."""
         try:
-            return getattr(EntryPoint(self.name, self.path, ENCODERS).load(), "card", None)
+            card = getattr(EntryPoint(self.name, self.path, ENCODERS).load(), "card", None)
         except Exception:  # another's package: whatever its import raises, the others are to be listed
             return None
+        return card if isinstance(card, Card) else None
 
 
 def offers() -> list[Offer]:

@@ -33,23 +33,24 @@ def score_source(source: str, rows: pd.DataFrame, settings: EvaluationSettings) 
     count = int(clusters.max()) + 1
     groups = pd.factorize(rows.group_id)[0]
     labels = rows.label.to_numpy(int) if settings.rules.balanced else None
-    means, draws = {}, {}
-    for answer in ("prediction", "constant"):
-        means[answer] = group_mean(rows, answer, settings.rules.balanced)
-        draws[answer] = None
-        if count > 1:  # one person or video alone says nothing of how others would differ
-            correct = (rows[answer] == rows.label).to_numpy(float)
-            generator = np.random.default_rng([settings.seed, *source.encode()])
-            draws[answer] = resample_group_mean(correct, groups, clusters, settings.draws, generator, labels)
+    answers = ("prediction", "constant")
+    scores, draws = [group_mean(rows, answer, settings.rules.balanced) for answer in answers], [None, None]
+    if count > 1:  # one person or video alone says nothing of how others would differ
+        correct = np.stack([rows[answer] == rows.label for answer in answers]).astype(float)
+        generator = np.random.default_rng([settings.seed, *source.encode()])
+        draws = list(resample_group_mean(correct, groups, clusters, settings.draws, generator, labels))
+    of_probe, of_constant = (
+        {"accuracy": score, "interval": _interval(drawn, settings.level, count)}
+        for score, drawn in zip(scores, draws, strict=True)
+    )
     record = {
         "groups": rows.group_id.nunique(),
         "clips": len(rows),
-        "accuracy": means["prediction"],
-        "interval": _interval(draws["prediction"], settings.level, count),
-        "constant": {"accuracy": means["constant"], "interval": _interval(draws["constant"], settings.level, count)},
+        **of_probe,
+        "constant": of_constant,
         "resampled": {"unit": unit, "count": count},
     }
-    return SourceScore(record, draws["prediction"], draws["constant"])
+    return SourceScore(record, *draws)
 
 
 def group_mean(rows: pd.DataFrame, answer: str, balanced: bool) -> float:

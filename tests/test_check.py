@@ -501,6 +501,12 @@ def test_models_shows_the_card_of_an_encoder_of_other_people(installed, tmp_path
     assert lines[place + 1].split() == ["reds", "clip", "4", "3", "3M", "ssv2", "labels", "no", "-"]
 
 
+def test_models_lists_an_encoder_whose_card_is_none_without_one(installed, tmp_path):
+    (tmp_path / "site" / "their_models.py").write_text(PACKAGE + "\nReds.card = 'red'\n")
+    lines = [line.split() for line in run_cia("models", cwd=tmp_path, **installed).stdout.splitlines()]
+    assert ["encoder", "reds", "their-models", "1.2", "their_models:Reds"] in lines
+
+
 def test_a_card_knows_only_what_a_benchmark_can_be_contaminated_with():
     with pytest.raises(ConfigError, match="not 'imagenet'"):
         Card("a", "b", "c", "d", 1, 2, 3, saw={"imagenet": "labels"})

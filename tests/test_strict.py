@@ -170,6 +170,9 @@ def test_the_command_takes_protocol_and_probe_and_tables_never_mix_them(embeddin
     assert "protocol paper, ridge probe" in board and "protocol strict, logistic probe" in board
     message = refusal("eval", "--data", data, "--embeddings", "e.npz", "--protocol", "loose", cwd=tmp_path)
     assert message == "Error: unknown protocol 'loose'; choose from paper, strict"
+    message = refusal("eval", "--data", data, "--model", "pixels:mean", "--probe", "attentive", cwd=tmp_path)
+    assert message == "Error: frame sequences are of one encoder without a summary, not of pixels:mean"
+    assert not (tmp_path / "cia-embeddings").exists()  # said before anything is extracted
     message = refusal("eval", "--data", data, "--embeddings", "e.npz", "--probe", "tree", cwd=tmp_path)
     assert message == "Error: unknown probe 'tree'; choose from attentive, logistic, mlp, ridge"
 
@@ -184,6 +187,8 @@ def test_the_attentive_probe_learns_from_the_frames_that_a_store_has(demo):
     for model in ("pixels:mean", "pixels+dinov2-small-reg:mean"):
         with pytest.raises(ConfigError, match="frame sequences are of one encoder without a summary, not of pixels"):
             evaluate(store, data, model, settings=settings)
+    with pytest.raises(ConfigError, match=r"not of pixels \(l2\)"):
+        evaluate(store, data, "pixels", settings=settings, combine="l2")
     frame = pd.DataFrame({"clip_id": read_data(data).clips.clip_id.unique()})
     frame["embedding"] = list(np.zeros((len(frame), 4)))
     with pytest.raises(ProbeError, match=r"this probe takes frame sequences \(N, T, D\), not an array of shape"):

@@ -186,6 +186,11 @@ def test_converting_twice_gives_the_same_bytes_and_another_file_is_not_written_o
     with pytest.raises(EncoderError, match="holds another checkpoint; delete it or choose another --out"):
         convert(tmp_path / NAME, folder)
     assert snapshot(folder) == before
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "model.safetensors").write_bytes(b"somebody's")
+    with pytest.raises(EncoderError, match="holds another checkpoint"):  # without a config.json, and not ours
+        convert(tmp_path / NAME, tmp_path / "theirs")
+    assert snapshot(tmp_path / "theirs") == {"model.safetensors": b"somebody's"}
     record = json.loads((folder / "config.json").read_text())["converted_from"]
     assert record["name"] == NAME and len(record["sha256"]) == 64
 

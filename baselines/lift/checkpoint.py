@@ -13,11 +13,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from cia_bench.baselines.converting import refuse_no_zip, write_converted
 from cia_bench.baselines.lift.model import LiFT, LiFTConfig
 from cia_bench.baselines.lift.released import ORIGIN, read_released
 from cia_bench.baselines.torch_files import is_zip
 from cia_bench.errors import ConfigError, EncoderError, some
-from cia_bench.files import sha256_of, whole_file, whole_files
+from cia_bench.files import sha256_of, whole_file
 
 FILE_NAME = "lift.safetensors"
 ENTRY = "lift"
@@ -51,16 +52,10 @@ def convert(file: Path, out: Path) -> str:
 
     Raises EncoderError if `file` is not such a checkpoint, or if `out` has another one, and WriteError.
     """
-    if not file.is_file() or not is_zip(file):
-        raise EncoderError(f"{file} is no file like the checkpoint that LiFT's authors released, a zip of torch")
+    refuse_no_zip(file, "LiFT")
     model = load_lift(file)
     content = _as_bytes(model, {**ORIGIN, "converted_from": {"name": file.name, "sha256": sha256_of(file)}})
-    there = out / FILE_NAME
-    if not there.is_file():
-        with whole_files(out, seal=FILE_NAME) as scratch:
-            (scratch / FILE_NAME).write_bytes(content)
-    elif there.read_bytes() != content:
-        raise EncoderError(f"{out} holds another checkpoint; delete it or choose another --out")
+    write_converted(out, {FILE_NAME: content}, seal=FILE_NAME)
     parameters, config = sum(parameter.numel() for parameter in model.parameters()), model.config
     return f"{parameters:,} parameters in {config.layers} layers, for {config.feature_dim} features a frame"
 

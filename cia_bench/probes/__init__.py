@@ -3,7 +3,7 @@
 from cia_bench.errors import ConfigError
 from cia_bench.probes.attentive import AttentiveProbe
 from cia_bench.probes.base import Probe
-from cia_bench.probes.choosing import Choice, choose, fit_chosen
+from cia_bench.probes.choosing import Choice, choose, count_balanced, fit_chosen
 from cia_bench.probes.folds import make_folds
 from cia_bench.probes.logistic import LogisticProbe
 from cia_bench.probes.mlp import MlpProbe
@@ -21,6 +21,7 @@ __all__ = [
     "RidgeRefits",
     "build_probe",
     "choose",
+    "count_balanced",
     "fit_chosen",
     "make_folds",
 ]
