@@ -84,7 +84,7 @@ class Layer(nn.TransformerEncoderLayer):
         x = x[:, :read]
         if not (self.training or torch.is_grad_enabled() or torch.is_autocast_enabled(x.device.type)):
             return self._added_in_place(x.contiguous(), mixed)
-        x = x + self.dropout1(self.self_attn.out_proj(mixed))
+        x = x + self.dropout1(F.linear(mixed, self.self_attn.out_proj.weight, self._mixed_bias()))
         hidden = self.dropout(F.relu(self.linear1(self.norm2(x)), inplace=True))
         return x + self.dropout2(self.linear2(hidden))
 
@@ -93,8 +93,8 @@ class Layer(nn.TransformerEncoderLayer):
 
         Products are added into x. relu(h + b) is max(h, -b) + b, of which the last term joins the next map's bias.
         """
-        tokens, first, second, out = x.flatten(0, 1), self.linear1, self.linear2, self.self_attn.out_proj
-        tokens.addmm_(mixed.flatten(0, 1), out.weight.t()).add_(out.bias)
+        tokens, first, second = x.flatten(0, 1), self.linear1, self.linear2
+        tokens.addmm_(mixed.flatten(0, 1), self.self_attn.out_proj.weight.t()).add_(self._mixed_bias())
         hidden = F.linear(self.norm2(tokens), first.weight).clamp_min_(-first.bias)
         tokens.addmm_(hidden, second.weight.t()).add_(second.bias + second.weight @ first.bias)
         return x
@@ -102,7 +102,7 @@ class Layer(nn.TransformerEncoderLayer):
     def _attend_all(self, x: Tensor) -> Tensor:
         """What each token takes from all, before the output's linear map: (B, N, W) -> (B, N, W).
 
-        A key's bias moves all scores of a query alike, and so no share; the others' are added without the keys'.
+        A key's bias moves all scores of a query alike, and so no share; a value's joins `_mixed_bias` if it can.
         """
         B, N, W = x.shape
         heads, size = self.self_attn.num_heads, W // self.self_attn.num_heads
@@ -110,10 +110,11 @@ class Layer(nn.TransformerEncoderLayer):
         into = F.linear(x, self.self_attn.in_proj_weight).view(B, N, 3, heads, size)
         query, key, value = into.permute(2, 0, 3, 1, 4)  # (B, heads, N, size)
         if torch.is_grad_enabled():
-            query, value = query + query_bias, value + value_bias
-        else:  # in place, which saves a copy of each
+            query = query + query_bias
+        else:  # in place, which saves a copy
             query += query_bias
-            value += value_bias
+        if self._dropout():
+            value = value + value_bias
         mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=self._dropout())
         return mixed.transpose(1, 2).reshape(B, N, W)
 
@@ -130,8 +131,16 @@ class Layer(nn.TransformerEncoderLayer):
         scores = torch.einsum("brhs,hsw->brhw", query, of_key).reshape(B, read * heads, W) @ x.transpose(1, 2)
         shares = F.dropout((scores / size**0.5).softmax(dim=-1), self._dropout())  # (B, read heads, N)
         mixed = torch.einsum("brhw,hsw->brhs", (shares @ x).reshape(B, read, heads, W), of_value)
-        mixed = mixed + shares.sum(dim=-1).view(B, read, heads, 1) * value_bias  # dropout: they need not add up to 1
+        if self._dropout():
+            mixed = mixed + shares.sum(dim=-1).view(B, read, heads, 1) * value_bias
         return mixed.reshape(B, read, W)
+
+    def _mixed_bias(self) -> Tensor:
+        """What attention's output map adds, (W,): its bias, and all of the values' where the shares add up to 1."""
+        out = self.self_attn.out_proj
+        if self._dropout():
+            return out.bias
+        return out.bias + out.weight @ self.self_attn.in_proj_bias.view(3, -1)[2]
 
     def _dropout(self) -> float:
         return self.self_attn.dropout if self.training else 0.0

@@ -13,7 +13,7 @@ from cia_bench.errors import ConfigError, EncoderError
 from cia_bench.files import sha256_of
 from cia_bench.precision import check_precision
 
-CPU_BATCH, GPU_BATCH = 256, 4096  # sequences at once: what a CPU keeps in its caches, and what fills a GPU
+CPU_BATCH, GPU_BATCH = 128, 4096  # sequences at once: what a CPU keeps in its caches, and what fills a GPU
 
 
 class Lift(Summary):
