@@ -18,6 +18,7 @@ _HOMES = {
     "evaluate": "cia_bench.evaluation",
     "read_data": "cia_bench.build",
     "read_result": "cia_bench.results",
+    "write_report": "cia_bench.report",
     "write_result": "cia_bench.results",
 }
 __all__ = sorted(_HOMES)

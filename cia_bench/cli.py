@@ -495,6 +495,9 @@ def convert(model: str, file: Path, out: Path) -> None:
 )
 @retry_option
 @click.option(
+    "--report", is_flag=True, help="Also write where the model fails: a page, and a list for cia review --clips."
+)
+@click.option(
     "--out", type=FOLDER, default=Path("cia-results"), show_default=True, help="Results folder to write into."
 )
 def evaluate(
@@ -511,6 +514,7 @@ def evaluate(
     parameters: int | None,
     min_coverage: float | None,
     retry_failed: bool,
+    report: bool,
     out: Path,
 ) -> None:
     """Score a model: a linear probe on each chiral group."""
@@ -545,6 +549,15 @@ def evaluate(
     folder = write_result(result, out)
     click.echo(str(result))
     click.echo(f"wrote {folder}")
+    if report:
+        from cia_bench.build import read_data
+        from cia_bench.evaluation import load_to_score
+        from cia_bench.report import write_report
+
+        everything = read_data(data)
+        loaded = load_to_score(embeddings, model, given, device, combine, everything, settings)
+        written, wrong = write_report(result, folder, loaded, everything)
+        click.echo(printable(f"wrote {written}; to look at what is wrong: cia review --data {data} --clips {wrong}"))
 
 
 @main.command()

@@ -49,7 +49,7 @@ def evaluate(
     """
     settings = settings or EvaluationSettings()
     everything = data if isinstance(data, Data) else read_data(data)
-    loaded = _load(embeddings, model, weights or {}, device, combine, everything, settings)
+    loaded = load_to_score(embeddings, model, weights or {}, device, combine, everything, settings)
     name = loaded.origin["name"] if model is None else name_with(model, combine)
     parameters = loaded.parameters if parameters is None else parameters
     if not name.strip():
@@ -97,7 +97,7 @@ def evaluate(
     return Result(record, predictions[PREDICTIONS.schema.names])
 
 
-def _load(
+def load_to_score(
     embeddings,
     model: str | None,
     weights: Mapping[str, str],
@@ -106,6 +106,7 @@ def _load(
     data: Data,
     settings: EvaluationSettings,
 ) -> Embeddings:
+    """The embeddings that `evaluate` scores when it gets the same arguments."""
     check_combination(combine)
     ready = isinstance(embeddings, Embeddings | pd.DataFrame)
     if not ready and is_store(Path(embeddings)):

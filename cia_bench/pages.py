@@ -41,7 +41,10 @@ pre {
 .scroll { overflow-x: auto; margin: .75rem 0; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--soft); padding-bottom: .4rem; }
-th, td { text-align: left; padding: .35rem .75rem .35rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+th, td {
+  text-align: left; padding: .35rem .75rem .35rem 0; border-bottom: 1px solid var(--line); vertical-align: top;
+  overflow-wrap: break-word;
+}
 thead th { border-bottom-color: var(--soft); vertical-align: bottom; }
 tbody th { font-weight: normal; }
 .number { text-align: right; white-space: nowrap; }
@@ -58,8 +61,8 @@ def escape(text: object) -> str:
     return html.escape(printable(str(text)))
 
 
-def page(title: str, body_html: str, script: str = "") -> str:
-    """A whole page: `title` is any text, `body_html` and `script` are the caller's own, with all names escaped.
+def page(title: str, body_html: str, script: str = "", style: str = "") -> str:
+    """A whole page: `title` is any text; the rest is the caller's own, with all names escaped. `style` adds to STYLE.
 
     The page may load nothing and run no script but this one. Raises ValueError for a script that HTML would end early;
     JSON in it needs `<` written as \\u003c.
@@ -74,7 +77,7 @@ def page(title: str, body_html: str, script: str = "") -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<link rel="icon" href="data:,">\n'  # else a browser asks the server for one
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n"
+        f"<title>{escape(title)}</title>\n<style>{STYLE}{style}</style>\n</head>\n"
         f"<body>\n<main>\n{body_html}\n</main>\n"
         + (f"<script>{script}</script>\n" if script else "")
         + "</body>\n</html>\n"

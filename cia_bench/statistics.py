@@ -20,6 +20,19 @@ def wilson_interval(correct: int, n: int, level: float = 0.95) -> tuple[float, f
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
+def balanced_interval(correct: tuple[int, int], n: tuple[int, int], level: float = 0.95) -> tuple[float, float]:
+    """An interval for the mean of two proportions, such as balanced accuracy, from Wilson's of each, as fractions.
+
+    Their distances to the proportions are squared and added (Newcombe 1998, Statistics in Medicine 17, method 10).
+    """
+    shares = [right / total for right, total in zip(correct, n, strict=True)]
+    ends = [wilson_interval(right, total, level) for right, total in zip(correct, n, strict=True)]
+    below, above = (
+        sqrt(sum((share - end[side]) ** 2 for share, end in zip(shares, ends, strict=True))) for side in (0, 1)
+    )
+    return (sum(shares) - below) / 2, (sum(shares) + above) / 2
+
+
 def resample_group_mean(
     correct: np.ndarray,
     groups: np.ndarray,
@@ -88,6 +101,33 @@ def _count(correct: np.ndarray, groups: np.ndarray, clusters: np.ndarray, G: int
     right = np.array([np.bincount(cells, weights=one, minlength=C * G) for one in answers])
     total = np.bincount(cells, minlength=C * G).astype(float)
     return right.reshape(*correct.shape[:-1], C, G), total.reshape(C, G)
+
+
+def resample_difference(
+    correct: np.ndarray,
+    marked: np.ndarray,
+    strata: np.ndarray,
+    clusters: np.ndarray,
+    draws: int,
+    generator: np.random.Generator,
+) -> np.ndarray:
+    """Bootstrap the accuracy of marked clips minus that of others of the same stratum: the value of each draw, (<= B,).
+
+    `correct` and `marked` (N,) are 0 or 1, `strata` and `clusters` (N,) the numbers 0..S-1 and 0..C-1. The differences
+    of the strata are averaged with Mantel and Haenszel's weights, n m / (n + m) for n marked clips and m others
+    (Greenland & Robins 1985, Biometrics 41). Clusters are drawn as for resample_group_mean; a draw that leaves no
+    stratum with both kinds is left out.
+    """
+    right, total = _count(correct, 2 * strata + marked, clusters, 2 * (int(strata.max()) + 1))
+    drawn = []
+    for weights in _draw_clusters(right, draws, generator):
+        accuracy, _ = _accuracies(weights, right, total)
+        others, marks = (weights @ total)[:, ::2], (weights @ total)[:, 1::2]
+        weight = others * marks / np.maximum(others + marks, 1)
+        compared = weight.sum(axis=1) > 0
+        difference = ((accuracy[:, 1::2] - accuracy[:, ::2]) * weight)[compared]
+        drawn.append(difference.sum(axis=1) / weight[compared].sum(axis=1))
+    return np.concatenate(drawn)
 
 
 def _draw_clusters(right: np.ndarray, draws: int, generator: np.random.Generator) -> Iterator[np.ndarray]:

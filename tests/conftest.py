@@ -106,6 +106,21 @@ def embeddings(data: Path) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="session")
+def reported(shared_build: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which `cia eval --report` scored random.npz on the sample; what it printed is in `printed`."""
+    from cia_bench import read_data
+
+    folder = tmp_path_factory.mktemp("reported")
+    shutil.copytree(shared_build, folder / "cia-data")
+    ids = np.array(sorted(set(read_data(shared_build).clips.clip_id)))
+    np.savez(folder / "random.npz", ids=ids, vectors=np.random.default_rng(0).standard_normal((len(ids), 8)))
+    run = run_cia("eval", "--embeddings", "random.npz", "--report", cwd=folder)
+    assert run.returncode == 0, run.stderr
+    (folder / "printed").write_text(run.stdout)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def epic100() -> Path:
     """The real EPIC-KITCHENS-100 annotations; the training file is a stand-in of 29,023 real rows."""
     folder = SHARED / "data" / "epic100"

@@ -5,10 +5,12 @@ import pytest
 
 from cia_bench import statistics
 from cia_bench.statistics import (
+    balanced_interval,
     difference_interval,
     expanded_level,
     percentile_interval,
     rank_intervals,
+    resample_difference,
     resample_group_mean,
     resample_groups_and_clusters,
     wilson_interval,
@@ -191,3 +193,44 @@ def test_a_draw_without_both_labels_of_any_group_counts_what_is_there():
     np.testing.assert_array_equal(draws, 1)
     one_sided = resample_group_mean(ones, zeros, np.array([0, 1]), 20, np.random.default_rng(0), zeros)
     np.testing.assert_array_equal(one_sided, 1)  # the last group has no clip of label 1
+
+
+def test_the_interval_of_balanced_accuracy_joins_those_of_both_labels():
+    # Wilson's of 8 of 10 is 0.4902 to 0.9433, of 10 of 10 0.7225 to 1; 0.9 - hypot(0.3098, 0.2775) / 2, + 0.1433 / 2
+    assert balanced_interval((8, 10), (10, 10)) == pytest.approx((0.6920, 0.9717), abs=1e-4)
+    assert balanced_interval((10, 10), (10, 10)) == pytest.approx((1 - 0.2775 / 2**0.5, 1.0), abs=1e-4)
+
+
+def test_the_interval_of_balanced_accuracy_covers_what_it_should():
+    generator = np.random.default_rng(0)
+    drawn = zip(generator.binomial(40, 0.9, 3000), generator.binomial(15, 0.5, 3000), strict=True)
+    covered = [low <= 0.7 <= high for low, high in (balanced_interval(pair, (40, 15)) for pair in drawn)]
+    assert 0.93 < np.mean(covered) < 0.98
+
+
+def slow_difference(correct, marked, strata, clusters, picked) -> float | None:
+    """Mantel and Haenszel's difference of one draw, clip by clip; None if there is nothing to compare."""
+    cells = {}
+    for cluster in picked:
+        for clip in np.flatnonzero(clusters == cluster):
+            cells.setdefault(strata[clip], ([], []))[marked[clip]].append(correct[clip])
+    both = [(others, marks) for others, marks in cells.values() if others and marks]
+    weights = [len(others) * len(marks) / (len(others) + len(marks)) for others, marks in both]
+    differences = [np.mean(marks) - np.mean(others) for others, marks in both]
+    return np.average(differences, weights=weights) if both else None
+
+
+def test_draws_of_a_difference_equal_those_of_a_plain_loop(monkeypatch):
+    generator = np.random.default_rng(2)
+    n, S, C, draws = 24, 3, 5, 60
+    correct, marked = generator.integers(0, 2, n).astype(float), (generator.random(n) < 0.2).astype(int)
+    strata, clusters = np.r_[np.arange(S), generator.integers(0, S, n - S)], np.r_[np.arange(C), np.arange(n - C) % C]
+    picks = np.random.default_rng(7).integers(C, size=(draws, C))
+    expected = [slow_difference(correct, marked, strata, clusters, row) for row in picks]
+    compared = [value for value in expected if value is not None]
+    assert 0 < len(compared) < draws  # some draws have nothing to compare
+    found = resample_difference(correct, marked, strata, clusters, draws, np.random.default_rng(7))
+    assert found == pytest.approx(compared)
+    monkeypatch.setattr(statistics, "AT_ONCE", 30)  # a few draws at a time
+    parts = resample_difference(correct, marked, strata, clusters, draws, np.random.default_rng(7))
+    assert parts == pytest.approx(compared)

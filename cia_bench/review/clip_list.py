@@ -5,6 +5,7 @@ import io
 from pathlib import Path
 
 from cia_bench.errors import ConfigError
+from cia_bench.review.spreadsheet import from_cell
 from cia_bench.tables import read_parquet
 
 COLUMN = "clip_id"
@@ -33,7 +34,7 @@ def _from_csv(path: Path) -> list[str]:
     try:
         if COLUMN not in (rows.fieldnames or []):
             raise ConfigError(f"{path} has no column {COLUMN}; its columns are {', '.join(rows.fieldnames or [])}")
-        return [_filled(path, number, row[COLUMN]) for number, row in enumerate(rows, start=1)]
+        return [from_cell(_filled(path, number, row[COLUMN])) for number, row in enumerate(rows, start=1)]
     except csv.Error as error:
         raise ConfigError(f"{path} line {rows.line_num + 1} is no CSV: {error}") from error
 
