@@ -23,6 +23,7 @@ PAGE_STYLE = """
 .forest thead td { border-bottom-color: var(--soft); }
 .forest .chart { width: 45%; }
 .forest .gap td { color: var(--soft); text-align: center; }
+.scroll tbody th { min-width: 6rem; }
 summary { cursor: pointer; color: var(--accent); margin: .5rem 0; }
 @media (max-width: 40rem) {
   .forest tr { display: grid; grid-template-columns: 1fr auto; border-bottom: 1px solid var(--line); padding: .3rem 0; }
@@ -233,9 +234,9 @@ def _hazards(hazards: pd.DataFrame) -> str:
         told = not np.isnan(row.low)
         sure = told and not row.low <= 0 <= row.high
         image = strip(row.difference, row.low, row.high, (-end, end), 0.0, sure, number) if told else "too few to tell"
-        what = f"{CLIP_HAZARDS[row.hazard]}: {row.compared:,} clips compared"
+        what = f"{CLIP_HAZARDS[row.hazard]}; {row.compared:,} compared"
         name = f'{escape(row.hazard)} {_aside(row.source)}<br><span class="note">{escape(what)}</span>'
-        rows.append((name, image, number))
+        rows.append((name, image, number if told else "–"))
         counts = [f"{row.n:,}", f"{row.compared:,}"]
         with_it, without = _percent(row.accuracy_with), _percent(row.accuracy_without)
         cells.append([escape(row.hazard), escape(row.source), *counts, with_it, without, number])

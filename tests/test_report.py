@@ -57,7 +57,7 @@ def test_the_page_has_each_part_in_percent(tmp_path):
     assert page == tmp_path / "by-hand" / "report.html"
     for part in ("by-hand: where it fails", "Would more training clips help?", "Verb pairs", "Chiral groups"):
         assert part in text
-    assert "close / open" in text and "epic/take-put/cup" in text and "lasts less than 0.5 s: 8 clips" in text
+    assert "close / open" in text and "epic/take-put/cup" in text and "lasts less than 0.5 s; 8 compared" in text
     assert re.search(r"75\.0 \[46\.8, 91\.1\]", text)  # Wilson's of 9 of 12
     assert "Of 24 answers, 3 clips that got a wrong one" in text and "2 of 2" in text
 

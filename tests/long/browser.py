@@ -13,7 +13,9 @@ import requests
 
 PHONE, DESK = (390, 844), (1280, 900)  # CSS pixels
 OPTIONS = {
-    "goog:chromeOptions": {"args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]},
+    "goog:chromeOptions": {
+        "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"]
+    },
     "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
 }
 
@@ -43,7 +45,8 @@ class Browser:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.cdp("Emulation.setEmulatedMedia", features=[scheme])
         width, height = size
-        self.cdp("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": size == PHONE}
+        self.cdp("Emulation.setDeviceMetricsOverride", **screen)
         self.post("/url", {"url": url})
 
     def log(self, kind: str) -> list[dict]:
@@ -61,7 +64,8 @@ class Browser:
 
     def picture(self, path: Path) -> None:
         """Save the whole page as a PNG."""
-        shot = self.cdp("Page.captureScreenshot", captureBeyondViewport=True)
+        whole = {**self.cdp("Page.getLayoutMetrics")["cssContentSize"], "scale": 1}
+        shot = self.cdp("Page.captureScreenshot", captureBeyondViewport=True, clip=whole)
         path.write_bytes(base64.b64decode(shot["data"]))
 
 
