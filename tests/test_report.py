@@ -5,10 +5,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from answered import Answer, answered, made_vectors
+from click.testing import CliRunner
 from conftest import snapshot
 
-from cia_bench import evaluate, write_report, write_result
+from cia_bench import write_report, write_result
 from cia_bench.build import Data
+from cia_bench.cli import main
 from cia_bench.errors import ResultError
 from cia_bench.leaderboard.table import read_results
 from cia_bench.review.clip_list import read_clip_list
@@ -117,14 +119,17 @@ def test_a_clip_id_that_looks_like_a_formula_comes_back_from_the_list(tmp_path):
 # the command
 
 
-def test_report_adds_two_files_and_says_how_to_look_at_the_clips(reported, tmp_path):
+def test_report_adds_two_files_and_says_how_to_look_at_the_clips(reported, tmp_path, monkeypatch):
     folder = Path("cia-results", "random")
     said = f"wrote {folder / 'report.html'}; to look at what is wrong: cia review --data cia-data --clips "
     assert (reported / "printed").read_text().splitlines()[-1] == f"{said}{folder / 'wrong_clips.csv'}"
     with_report = snapshot(reported / folder)
-    without = write_result(evaluate(reported / "random.npz", reported / "cia-data"), tmp_path)
-    assert with_report.keys() - snapshot(without).keys() == {"report.html", "wrong_clips.csv"}
-    assert with_report | snapshot(without) == with_report
+    monkeypatch.chdir(reported)
+    plain = CliRunner().invoke(main, ["eval", "--embeddings", "random.npz", "--out", str(tmp_path)])
+    assert plain.exit_code == 0 and "report.html" not in plain.output
+    without = snapshot(tmp_path / "random")
+    assert with_report.keys() - without.keys() == {"report.html", "wrong_clips.csv"}
+    assert with_report | without == with_report
     assert [record["model"]["name"] for _, record in read_results([reported / "cia-results"])] == ["random"]
 
 

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
@@ -20,7 +21,7 @@ def test_the_page_opens_without_errors_or_requests_on_any_screen_in_light_and_da
     pages = [reported / "cia-results" / "random" / "report.html", hostile]
     with browser() as opened:
         for url in (page.as_uri() for page in pages):
-            papers = set()
+            lightness = {}
             for size in (DESK, PHONE):
                 for dark in (False, True):
                     opened.open(url, size, dark)
@@ -30,8 +31,11 @@ def test_the_page_opens_without_errors_or_requests_on_any_screen_in_light_and_da
                     wide = opened.run("return document.documentElement.scrollWidth")
                     assert wide <= size[0], "the page scrolls sideways"
                     assert opened.run("return document.querySelectorAll('script').length") == 0
-                    papers.add((dark, opened.run("return getComputedStyle(document.body).backgroundColor")))
-            assert len(papers) == 2, "light and dark have a colour each"
+                    for what in ("backgroundColor", "color"):
+                        colour = opened.run(f"return getComputedStyle(document.body).{what}")  # rgb(20, 23, 27)
+                        lightness[what, dark] = sum(map(int, re.findall(r"\d+", colour)))
+            assert lightness["backgroundColor", True] < 150 < 600 < lightness["color", True]
+            assert lightness["color", False] < 150 < 600 < lightness["backgroundColor", False]
 
 
 def test_every_dot_lies_where_its_axis_says(reported):
