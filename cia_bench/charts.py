@@ -13,7 +13,7 @@ from cia_bench.pages import escape
 
 STYLE = """
 .strip { overflow: visible; margin: 0 .5rem; width: calc(100% - 1rem); }
-.axis, .grid { stroke: var(--line); }
+.grid { stroke: var(--line); }
 .whisker { stroke: var(--soft); stroke-width: 2; }
 .reference { stroke: var(--bad); stroke-width: 2; }
 .dot { fill: var(--paper); stroke: var(--accent); stroke-width: 2; }
@@ -23,7 +23,18 @@ svg text { font-size: 12px; }
 svg .soft { fill: var(--soft); }
 .curves figure { max-width: 40rem; }
 .curves { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); gap: 1rem 2rem; }
+.forest td, .forest th { vertical-align: middle; overflow-wrap: anywhere; }
+.forest thead td { border-bottom-color: var(--soft); }
+.forest .chart { width: 45%; }
+.forest .gap td { color: var(--soft); text-align: center; }
+@media (max-width: 40rem) {
+  .forest tr { display: grid; grid-template-columns: 1fr auto; border-bottom: 1px solid var(--line); padding: .3rem 0; }
+  .forest th, .forest td { border: 0; padding: .1rem 0; }
+  .forest .chart { grid-area: 2 / 1 / 2 / 3; width: auto; }
+  .forest .number { grid-area: 1 / 2; padding-left: .75rem; }
+}
 """
+ENDS = 10  # rows shown of the first, and of the last, where there are many
 HIGH = 18  # pixels of a strip
 CURVE_HIGH, TOP, BOTTOM = 230, 18, 190  # pixels of a curve: whole, and where its highest and lowest values lie
 LEFT, RIGHT = 10, 95  # percent of a curve's width between which its points lie
@@ -58,6 +69,22 @@ def strip_axis(labels: Sequence[str]) -> str:
         for x, label in zip(places, labels, strict=True)
     ]
     return f'<svg class="strip" height="{HIGH}" aria-hidden="true">{"".join(text)}</svg>'
+
+
+def forest(head: str, labels: Sequence[str], number_head: str, rows: Sequence[tuple[str, str, str]]) -> str:
+    """A table of names, strips and numbers, a row each, safe already: of many the first, the last, and a gap."""
+    drawn = [
+        f'<tr><th scope="row">{name}</th><td class="chart">{image}</td><td class="number">{number}</td></tr>\n'
+        for name, image, number in rows
+    ]
+    if len(drawn) > 2 * ENDS + 2:
+        gap = f'<tr class="gap"><td colspan="3">{len(drawn) - 2 * ENDS:,} between</td></tr>\n'
+        drawn = [*drawn[:ENDS], gap, *drawn[-ENDS:]]
+    top = f'<th scope="col">{head}</th><td class="chart">{strip_axis(labels)}</td>'
+    return (
+        f'<table class="forest">\n<thead><tr>{top}<th scope="col" class="number">{number_head}</th></tr></thead>\n'
+        f"<tbody>\n{''.join(drawn)}</tbody></table>"
+    )
 
 
 def _along(value: float, axis: tuple[float, float]) -> str:

@@ -6,46 +6,21 @@ import numpy as np
 import pandas as pd
 
 from cia_bench.build import Data
-from cia_bench.charts import STYLE, curve, strip, strip_axis
+from cia_bench.charts import STYLE, curve, forest, strip
 from cia_bench.coverage import coverage_in_words
 from cia_bench.diagnosis import by_group, by_hazard, by_verb_pair
 from cia_bench.hazards import CLIP_HAZARDS
 from cia_bench.pages import escape, page
 from cia_bench.protocols import PROTOCOLS
 from cia_bench.results import Result, percent
-from cia_bench.scoring import DISCOVERY, discoveries_in_words
+from cia_bench.scoring import DISCOVERY
 
 PERCENTS = ("0", "25", "50", "75", "100")
-ENDS = 10  # rows shown of the best, and of the worst, where there are many
 SHOWN_CLIPS = 25
 PAGE_STYLE = """
-.forest td, .forest th { vertical-align: middle; overflow-wrap: anywhere; }
-.forest thead td { border-bottom-color: var(--soft); }
-.forest .chart { width: 45%; }
-.forest .gap td { color: var(--soft); text-align: center; }
 .scroll tbody th { min-width: 6rem; }
 summary { cursor: pointer; color: var(--accent); margin: .5rem 0; }
-@media (max-width: 40rem) {
-  .forest tr { display: grid; grid-template-columns: 1fr auto; border-bottom: 1px solid var(--line); padding: .3rem 0; }
-  .forest th, .forest td { border: 0; padding: .1rem 0; }
-  .forest .chart { grid-area: 2 / 1 / 2 / 3; width: auto; }
-  .forest .number { grid-area: 1 / 2; padding-left: .75rem; }
-}
 """
-
-
-def report_page(result: Result, data: Data, learning: pd.DataFrame, wrong: pd.DataFrame) -> str:
-    """The page, from what learning_curve and wrong_clips gave of the same result."""
-    name = result.record["model"]["name"]
-    sections = [
-        _head(result),
-        _learning(result, learning),
-        _verb_pairs(by_verb_pair(result, data)),
-        _groups(by_group(result, data)),
-        _hazards(by_hazard(result, data)),
-        _wrong(wrong, len(result.predictions)),
-    ]
-    return page(f"{name}: where it fails", "\n".join(sections), style=STYLE + PAGE_STYLE)
 
 
 # numbers in words
@@ -63,10 +38,14 @@ def _interval(value: float, low: float, high: float, sign: str = "") -> str:
     return f"{100 * value:{sign}.1f}{ends}".replace("-", "−")
 
 
+def _found(above_chance: int, tested: int) -> str:
+    return f"{above_chance:,} of {tested:,}" if tested else "not tested"
+
+
 # parts of the page
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], texts: int = 1, kind: str = "") -> str:
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], texts: int = 1) -> str:
     """A table of cells that are safe already; all but the first `texts` columns hold numbers."""
 
     def cell(tag: str, place: int, content: str, more: str = "") -> str:
@@ -83,15 +62,15 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], texts: int = 1, 
         + "</tr>\n"
         for row in rows
     )
-    return f'<div class="scroll"><table{kind}>\n<thead><tr>{top}</tr></thead>\n<tbody>\n{body}</tbody></table></div>'
+    return f'<div class="scroll"><table>\n<thead><tr>{top}</tr></thead>\n<tbody>\n{body}</tbody></table></div>'
 
 
-def _head(result: Result) -> str:
+def _head(result: Result, groups: pd.DataFrame) -> str:
     record = result.record
     model, protocol = record["model"], record["protocol"]
     rows = []
     for source, score in record["sources"].items():
-        found = discoveries_in_words([group for group in record["groups"] if group["source"] == source])
+        of_source = groups[groups.source == source]
         rows.append(
             [
                 escape(source),
@@ -99,7 +78,7 @@ def _head(result: Result) -> str:
                 f"{100 * score['constant']['accuracy']:.1f}",
                 f"{score['groups']:,}",
                 f"{score['clips']:,}",
-                escape(found.partition(" groups")[0] or "not tested"),
+                _found(int(of_source.above_chance.sum()), int(of_source.p.notna().sum())),
             ]
         )
     what = "balanced accuracy" if PROTOCOLS[protocol["name"]].balanced else "accuracy"
@@ -148,24 +127,8 @@ def _learning(result: Result, learning: pd.DataFrame) -> str:
     )
 
 
-def _forest(head: str, labels: Sequence[str], number_head: str, rows: Sequence[tuple[str, str, str]]) -> str:
-    """A table of names, strips and numbers, a row each, safe already: of many the first, the last, and a gap."""
-    drawn = [
-        f'<tr><th scope="row">{name}</th><td class="chart">{image}</td><td class="number">{number}</td></tr>\n'
-        for name, image, number in rows
-    ]
-    if len(drawn) > 2 * ENDS + 2:
-        gap = f'<tr class="gap"><td colspan="3">{len(drawn) - 2 * ENDS:,} between</td></tr>\n'
-        drawn = [*drawn[:ENDS], gap, *drawn[-ENDS:]]
-    top = f'<th scope="col">{head}</th><td class="chart">{strip_axis(labels)}</td>'
-    return (
-        f'<table class="forest">\n<thead><tr>{top}<th scope="col" class="number">{number_head}</th></tr></thead>\n'
-        f"<tbody>\n{''.join(drawn)}</tbody></table>"
-    )
-
-
 def _accuracy_row(name: str, row, sure: bool) -> tuple[str, str, str]:
-    """A row of _forest; `name` is safe, `row` has accuracy, low, high and constant."""
+    """A row of forest; `name` is safe, `row` has accuracy, low, high and constant."""
     number = _interval(row.accuracy, row.low, row.high)
     words = f"{number}, a constant answer {_percent(row.constant)}"
     return name, strip(row.accuracy, row.low, row.high, (0, 1), row.constant, sure, words), number
@@ -181,7 +144,7 @@ def _verb_pairs(pairs: pd.DataFrame) -> str:
             escape(row.verb_pair),
             escape(row.source),
             f"{row.groups:,}",
-            f"{row.above_chance:,} of {row.tested:,}" if row.tested else "–",
+            _found(row.above_chance, row.tested),
             f"{row.n:,}",
             _interval(row.accuracy, row.low, row.high),
             _percent(row.constant),
@@ -193,7 +156,7 @@ def _verb_pairs(pairs: pd.DataFrame) -> str:
         "<h2>Verb pairs, the best first</h2>\n"
         "<p>Dot: mean accuracy over the pair’s groups, filled if all of them are above chance. Line: its interval. "
         "Tick: a constant answer.</p>\n"
-        + _forest("verb pair", PERCENTS, "accuracy", rows)
+        + forest("verb pair", PERCENTS, "accuracy", rows)
         + _folded(f"All {len(pairs):,} verb pairs in numbers", _table(heads, cells, texts=2))
     )
 
@@ -214,7 +177,7 @@ def _groups(groups: pd.DataFrame) -> str:
     return (
         "<h2>Chiral groups, the best first</h2>\n"
         "<p>Dot: accuracy, filled if above chance. Line: its interval. Tick: a constant answer.</p>\n"
-        + _forest("chiral group", PERCENTS, "accuracy", rows)
+        + forest("chiral group", PERCENTS, "accuracy", rows)
         + _folded(
             f"All {len(groups):,} groups in numbers",
             _table(heads, cells) + '<p class="note">p: against chance, adjusted for all groups together.</p>',
@@ -247,7 +210,7 @@ def _hazards(hazards: pd.DataFrame) -> str:
         + "<p>Accuracy of clips with a hazard minus that of clips without it of the same group and label, in points. "
         "Dot: filled if the interval leaves out 0. Each interval is for its hazard alone: of many, some leave out 0 by "
         "chance.</p>\n"
-        + _forest("hazard", labels, "difference", rows)
+        + forest("hazard", labels, "difference", rows)
         + _folded("With and without, in numbers", _table(heads, cells, texts=2))
     )
 
@@ -290,3 +253,20 @@ def _aside(source: str) -> str:
 def _slashed(name: str) -> str:
     """The id of a group or clip, that may break after its slashes."""
     return escape(name).replace("/", "/<wbr>")
+
+
+# the whole
+
+
+def report_page(result: Result, data: Data, learning: pd.DataFrame, wrong: pd.DataFrame) -> str:
+    """The page, from what learning_curve and wrong_clips gave of the same result."""
+    groups = by_group(result, data)
+    sections = [
+        _head(result, groups),
+        _learning(result, learning),
+        _verb_pairs(by_verb_pair(result, data)),
+        _groups(groups),
+        _hazards(by_hazard(result, data)),
+        _wrong(wrong, len(result.predictions)),
+    ]
+    return page(f"{result.record['model']['name']}: where it fails", "\n".join(sections), style=STYLE + PAGE_STYLE)
