@@ -9,6 +9,7 @@ from cia_bench.errors import ResultError
 from cia_bench.protocols import EvaluationSettings
 from cia_bench.results import read_predictions
 from cia_bench.scoring import mean_over_sources, score_source
+from cia_bench.statistics import wilson_interval
 from cia_bench.tables import PREDICTIONS
 
 KEY = list(PREDICTIONS.key)
@@ -20,7 +21,7 @@ def on_common_clips(results: list[tuple[Path, dict]]) -> tuple[list[dict], list[
 
     If all results scored the same validation clips, their records come back as they are. Otherwise every score is
     counted again from predictions.parquet on the clips that all scored, a group without any being left out for all,
-    with the bootstrap that result.json tells of; such records have no rows of groups. Each model keeps the probes that
+    with the bootstrap that result.json tells of; such records' rows of groups have counts and accuracies alone. Each model keeps the probes that
     it was scored with: training clips that failed for one model alone can't be made equal without fitting again.
 
     Raises ResultError if predictions can't be read or don't fit their result or one another, or if a source has no
@@ -72,8 +73,23 @@ def _score_again(record: dict, rows: pd.DataFrame) -> dict:
     parts = {source: score_source(source, rows[rows.source == source], settings) for source in record["sources"]}
     sources = {source: {**record["sources"][source], **part.record} for source, part in parts.items()}
     mean = mean_over_sources(list(parts.values()), settings.level)
-    kept = {name: value for name, value in record.items() if name != "groups"}
-    return {**kept, "sources": sources, "mean": mean}
+    return {**record, "sources": sources, "mean": mean, "groups": _group_rows(rows, settings.level)}
+
+
+def _group_rows(rows: pd.DataFrame, level: float) -> list[dict]:
+    """What can be said of each group on these rows alone."""
+    counts = rows.assign(right=rows.prediction == rows.label).groupby(["source", "group_id"]).right.agg(["size", "sum"])
+    return [
+        {
+            "group_id": group_id,
+            "source": source,
+            "n": n,
+            "correct": correct,
+            "accuracy": correct / n,
+            "interval": list(wilson_interval(correct, n, level)),
+        }
+        for (source, group_id), n, correct in zip(counts.index, *(counts[c].tolist() for c in counts), strict=True)
+    ]
 
 
 def _in_words(record: dict, shared: pd.DataFrame, groups: list[str]) -> list[str]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from cia_bench.errors import ConfigError, printable
 from cia_bench.files import whole_files
-from cia_bench.leaderboard.table import CONSTANT, Ranking, Row
+from cia_bench.leaderboard.rows import CONSTANT, Row
+from cia_bench.leaderboard.table import Ranking
 from cia_bench.results import percent
 
 
@@ -56,13 +57,13 @@ def _title(ranking: Ranking) -> str:
 def _notes(ranking: Ranking) -> list[str]:
     """What the numbers are, one line a fact."""
     notes = [
-        f"Accuracy in percent, mean over groups, with {100 * ranking.level:g}% interval.",
+        f"{ranking.metric.capitalize()} in percent, mean over groups, with {100 * ranking.level:g}% interval.",
         f"{CONSTANT}: always the label that is more frequent in the group's training clips.",
     ]
     for name, source in ranking.sources.items():
         counts = f"{source['groups']} groups, {source['clips']:,} validation clips"
         notes.append(f"{name}: {counts}, fingerprint {source['fingerprint'][:12]}")
-    return notes + ranking.gaps
+    return notes + ranking.notes
 
 
 def _warning(rankings: list[Ranking]) -> list[str]:

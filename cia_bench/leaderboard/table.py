@@ -1,26 +1,28 @@
 """Rank results: those that were scored on the same data in the same way, and only those, stand in one table."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cia_bench.coverage import coverage_in_words
 from cia_bench.errors import ResultError
 from cia_bench.leaderboard.common import on_common_clips
+from cia_bench.leaderboard.rows import Row, constant_row, make_row
+from cia_bench.protocols import PROTOCOLS
 from cia_bench.results import RESULT_FILE, ROUNDING, fingerprints, read_result
-
-CONSTANT = "constant"  # the row of an answer that is always the training clips' majority
 
 
 @dataclass(frozen=True)
-class Row:
-    """One model, or the constant answer, which has neither parameters nor a size."""
+class Comparison:
+    """Model a against model b on the clips that all models of a ranking scored."""
 
-    model: str
-    parameters: int | None
-    dim: int | None
-    scores: dict[str, dict]  # by source: accuracy and interval, as in a result's record
-    mean: dict  # likewise
+    a: str
+    b: str
+    difference: float  # of their means over sources, a minus b, as a fraction
+    interval: tuple[float, float]
+    p: float  # two-sided
+    p_adjusted: float  # for all pairs of the ranking (Holm)
+    sources: dict[str, dict] = field(default_factory=dict)  # by source: difference, interval, p
 
 
 @dataclass(frozen=True)
@@ -28,10 +30,12 @@ class Ranking:
     """Comparable rows, best first, the constant answer last."""
 
     protocol: str  # as words
+    metric: str  # what a score is: accuracy or balanced accuracy
     level: float  # of the intervals
     sources: dict[str, dict]  # by name: groups, clips, fingerprint
     rows: list[Row]
-    gaps: list[str]  # what scores leave out, a line each: on which clips models are compared, what each lacks
+    comparisons: list[Comparison]  # of each model with the next one down the table, or those that were asked for
+    notes: list[str]  # what scores leave out, a line each: on which clips models are compared, what each lacks
 
 
 def read_results(folders: list[Path]) -> list[tuple[Path, dict]]:
@@ -73,28 +77,20 @@ def _ranking(results: list[tuple[Path, dict]]) -> Ranking:
     _refuse_conflicts(results)
     records, common = on_common_clips(results)
     record = max(records, key=_learnt_rows)  # its constant answer, which depends on the training clips, speaks for all
-    rows = [
-        Row(
-            record["model"]["name"],
-            record["model"]["parameters"],
-            record["model"]["dim"],
-            record["sources"],
-            record["mean"],
-        )
-        for record in records
-    ]
+    folders = {record["model"]["name"]: folder for folder, record in results}
+    rows = [make_row(one, folders[one["model"]["name"]]) for one in records]
     rows.sort(key=lambda row: (-row.mean["accuracy"], row.model))
-    constant_scores = {name: source["constant"] for name, source in record["sources"].items()}
-    constant = Row(CONSTANT, None, None, constant_scores, record["mean"]["constant"])
     return Ranking(
         protocol=f"protocol {record['protocol']['name']}, {record['protocol']['probe']['name']} probe",
+        metric="balanced accuracy" if PROTOCOLS[record["protocol"]["name"]].balanced else "accuracy",
         level=record["statistics"]["level"],
         sources={
             name: {key: source[key] for key in ("groups", "clips", "fingerprint")}
             for name, source in sorted(record["sources"].items())
         },
-        rows=[*rows, constant],
-        gaps=[
+        rows=[*rows, constant_row(record)],
+        comparisons=[],
+        notes=[
             *common,
             *(
                 f"{record['model']['name']}, {name}, {words}"
