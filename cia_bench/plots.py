@@ -1,14 +1,8 @@
-"""Draw what a summary learnt: a clip's trajectory in two dimensions, and how straight the clips of a store are.
+"""Draw what a summary learnt: a clip's trajectory in two dimensions, and how straight the clips of a store are."""
 
-Figures are drawn off screen by Agg, or as SVG or PDF; the same numbers give the same bytes.
-"""
-
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -17,28 +11,11 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 from sklearn.manifold import TSNE
 
-from cia_bench.errors import ConfigError, printable
-from cia_bench.files import whole_files
+from cia_bench.errors import ConfigError
+from cia_bench.pictures import DPI, WIDTH, check_ending, save, short, style
 from cia_bench.tracing import Traced
 from cia_bench.trajectories import Z_ANGLE, Z_D_NORM, Z_S_NORM, angle_name, measure
 
-ENDINGS = {  # of files, and the metadata that keeps the time of drawing out of them
-    ".png": {},
-    ".svg": {"Date": None},
-    ".pdf": {"CreationDate": None},
-}
-STYLE = {  # over matplotlib's own defaults, so that nobody's matplotlibrc changes a picture
-    "font.size": 9,
-    "axes.titlesize": 9,
-    "figure.titlesize": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "text.parse_math": False,  # names hold dollars
-    "svg.hashsalt": "cia-bench",  # else ids are random
-    "pdf.fonttype": 42,  # text stays text
-}
-WIDTH = 9.0  # inches
-DPI = 150
 TIME_COLOURS = "viridis"  # ordered for the colour-blind too, and in grey
 BLUE, GREEN, ORANGE, PURPLE = "#0072B2", "#009E73", "#D55E00", "#CC79A7"  # Okabe and Ito's, for the colour-blind
 COLOURS = {"input": BLUE, "latent": GREEN, "reconstruction": ORANGE}
@@ -50,13 +27,11 @@ TITLES = {
 STRIP_COLUMNS, LARGEST_FRAME = 16, 1.1  # frames a row; inches
 PERPLEXITY = 3.0  # a frame has two neighbours on its path; to keep many more, t-SNE draws a straight path as a zigzag
 ANGLE_BINS, HISTOGRAM_BINS = np.arange(0, 181, 3), 40  # degrees; bins of what has no fixed range
-LONGEST_NAME = 60  # letters of a title
 
 
 def check_request(out: Path, method: str | None = None) -> None:
     """Raise ConfigError unless `out` ends as a picture does and there is such a method: before any long work."""
-    if out.suffix.lower() not in ENDINGS:
-        raise ConfigError(f"can't tell by its name what picture {out} is; let it end in {', '.join(ENDINGS)}")
+    check_ending(out)
     if method is not None and method not in METHODS:
         raise ConfigError(f"unknown method {method!r}; choose from {', '.join(sorted(METHODS))}")
 
@@ -108,13 +83,13 @@ def draw_trajectory(traced: Traced, method: str, out: Path) -> None:
     flat = METHODS[method](np.concatenate(list(paths.values())))
     views = dict(zip(paths, np.split(flat, len(paths)), strict=True))
     measured = measure(traced.sequences, traced.trajectories)
-    with _style():
+    with style():
         rows, side = _strip_shape(len(traced.pictures))
         strip_high, panels_high = rows * (side + 0.2) + 0.5, 4.2
         figure = Figure(figsize=(WIDTH, strip_high + panels_high), dpi=DPI, layout="constrained")
         above, below = figure.subfigures(2, 1, height_ratios=[strip_high, panels_high])
         colours = _time_colours(traced.times_s)
-        above.suptitle(f"{_short(traced.video)}\n{len(traced.pictures)} frames as {_short(traced.model)} gets them")
+        above.suptitle(f"{short(traced.video)}\n{len(traced.pictures)} frames as {short(traced.model)} gets them")
         _draw_strip(above, traced, rows, side, colours)
         panels = below.subplots(1, len(views), sharex=True, sharey=True, squeeze=False)[0]
         for axes, name in zip(panels, views, strict=True):
@@ -128,7 +103,7 @@ def draw_trajectory(traced: Traced, method: str, out: Path) -> None:
         if method == "tsne":  # its numbers mean nothing
             panels[0].set(xticks=[], yticks=[])
         below.colorbar(colours, ax=panels.tolist(), label="time of the frame (s)", fraction=0.04, pad=0.02)
-        _save(figure, out)
+        save(figure, out)
 
 
 def _time_colours(times_s: np.ndarray) -> ScalarMappable:
@@ -183,14 +158,14 @@ def draw_straightness(measured: Mapping[str, np.ndarray], model: str, out: Path)
     check_request(out)
     angles = [name for name in ("input", "latent", "reconstruction") if angle_name(name) in measured]
     latent = Z_ANGLE in measured
-    with _style():
+    with style():
         figure = Figure(figsize=(WIDTH if latent else WIDTH / 2, 4.6), dpi=DPI, layout="constrained")
         left, *right = figure.subfigures(1, 2 if latent else 1, squeeze=False)[0]
-        figure.suptitle(f"{_short(model)}, {len(measured[angle_name('input')]):,} clips")
+        figure.suptitle(f"{short(model)}, {len(measured[angle_name('input')]):,} clips")
         _draw_angles(left, {name: measured[angle_name(name)] for name in angles})
         if latent:
             _draw_latent(right[0], measured)
-        _save(figure, out)
+        save(figure, out)
 
 
 def _draw_angles(figure: SubFigure, angles: Mapping[str, np.ndarray]) -> None:
@@ -224,28 +199,3 @@ def _histogram(axes: Axes, values: np.ndarray, bins: np.ndarray, colour: str, la
     axes.hist(values, bins, histtype="step", color=colour, linewidth=1.2, label=label)
     axes.set_ylabel("clips")
     axes.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True, steps=[1, 2, 5, 10]))
-
-
-# files
-
-
-@contextmanager
-def _style() -> Iterator[None]:
-    with matplotlib.rc_context(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from")  # a name in letters that the font lacks
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(STYLE)
-        yield
-
-
-def _short(name: str) -> str:
-    """A name as it can stand in a title."""
-    name = printable(name)
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 16]}…{name[-15:]}"
-
-
-def _save(figure: Figure, out: Path) -> None:
-    """Write a figure whole or not at all; raises WriteError."""
-    ending = out.suffix.lower()
-    with whole_files(out.parent, seal=out.name) as scratch:
-        figure.savefig(scratch / out.name, format=ending[1:], metadata=ENDINGS[ending])

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from test_plots import made_up, pixels_of
 
-from cia_bench.plots import ENDINGS, METHODS, draw_straightness, draw_trajectory
+from cia_bench.pictures import ENDINGS
+from cia_bench.plots import METHODS, draw_straightness, draw_trajectory
 from cia_bench.trajectories import measure
 
 
