@@ -15,7 +15,7 @@ STYLE = """
   --paper: #ffffff; --panel: #f5f6f8; --ink: #1b1f24; --soft: #57606a; --line: #d5d9de;
   --accent: #0b62a4; --good: #00734f; --bad: #b34700; --muted: #a3abb5;
 }
-@media (prefers-color-scheme: dark) {
+@media screen and (prefers-color-scheme: dark) {
   :root {
     --paper: #14171b; --panel: #1e2329; --ink: #e6e9ed; --soft: #a4adb8; --line: #363d46;
     --accent: #6cb6f5; --good: #3fc493; --bad: #f0955a; --muted: #67717d;
@@ -52,7 +52,7 @@ figure { margin: .75rem 0; }
 figcaption { color: var(--soft); font-size: .9rem; }
 svg { display: block; max-width: 100%; height: auto; }
 svg text { fill: var(--ink); font-family: inherit; }
-@media print { body { max-width: none; } }
+@media print { :root { color-scheme: light; } body { max-width: none; } }
 """
 
 
@@ -71,7 +71,7 @@ def page(title: str, body_html: str, script: str = "", style: str = "") -> str:
         raise ValueError("a script within a page can't hold </ or <!--; write < in its strings as \\u003c")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     runs = f"'sha256-{digest}'" if script else "'none'"
-    policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src {runs}"
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src {runs}; form-action 'none'"
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
