@@ -50,23 +50,23 @@ def _lines(ranking: Ranking) -> list[list[str]]:
     return [_header(ranking), *(_cells(ranking, row) for row in ranking.rows)]
 
 
-def _title(ranking: Ranking) -> str:
+def title(ranking: Ranking) -> str:
     return f"{', '.join(ranking.sources)}: {ranking.protocol}"
 
 
-def _notes(ranking: Ranking) -> list[str]:
+def notes(ranking: Ranking) -> list[str]:
     """What the numbers are, one line a fact."""
-    notes = [
+    facts = [
         f"{ranking.metric.capitalize()} in percent, mean over groups, with {100 * ranking.level:g}% interval.",
         f"{CONSTANT}: always the label that is more frequent in the group's training clips.",
     ]
     for name, source in ranking.sources.items():
         counts = f"{source['groups']} groups, {source['clips']:,} validation clips"
-        notes.append(f"{name}: {counts}, fingerprint {source['fingerprint'][:12]}")
-    return notes + ranking.notes
+        facts.append(f"{name}: {counts}, fingerprint {source['fingerprint'][:12]}")
+    return facts + ranking.notes
 
 
-def _warning(rankings: list[Ranking]) -> list[str]:
+def warning(rankings: list[Ranking]) -> list[str]:
     if len(rankings) == 1:
         return []
     return [f"{len(rankings)} tables: these results are of different data or protocols and can't be ranked together."]
@@ -78,29 +78,29 @@ def _as_table(rankings: list[Ranking]) -> str:
     from rich.text import Text
 
     console = Console(file=io.StringIO(), width=10_000, color_system=None)  # never cuts a cell to fit
-    for line in _warning(rankings):
+    for line in warning(rankings):
         console.print(Text(line))
     for ranking in rankings:
-        table = Table(title=Text(printable(_title(ranking))), title_justify="left")
+        table = Table(title=Text(printable(title(ranking))), title_justify="left")
         header, *rows = _lines(ranking)
         for name in header:
             table.add_column(Text(printable(name)), justify="left" if name == "model" else "right", no_wrap=True)
         for row in rows:
             table.add_row(*(Text(printable(cell)) for cell in row))
         console.print(table)
-        for line in _notes(ranking):
+        for line in notes(ranking):
             console.print(Text(printable(line)), soft_wrap=True)
     return "".join(f"{line.rstrip()}\n" for line in console.file.getvalue().splitlines())
 
 
 def _as_markdown(rankings: list[Ranking]) -> str:
-    parts = [f"{line}\n" for line in _warning(rankings)]
+    parts = [f"{line}\n" for line in warning(rankings)]
     for ranking in rankings:
         header, *rows = ([_markdown(cell) for cell in line] for line in _lines(ranking))
         rule = ["---" if name == "model" else "---:" for name in _header(ranking)]
         table = "\n".join(f"| {' | '.join(line)} |" for line in (header, rule, *rows))
-        notes = "\n".join(f"- {_markdown(line)}" for line in _notes(ranking))
-        parts.append(f"## {_markdown(_title(ranking))}\n\n{table}\n\n{notes}\n")
+        facts = "\n".join(f"- {_markdown(line)}" for line in notes(ranking))
+        parts.append(f"## {_markdown(title(ranking))}\n\n{table}\n\n{facts}\n")
     return "\n".join(parts)
 
 
@@ -141,4 +141,10 @@ def _csv(text: str) -> str:
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
-FORMATS = {"table": _as_table, "md": _as_markdown, "csv": _as_csv}
+def _as_page(rankings: list[Ranking]) -> str:
+    from cia_bench.leaderboard.html import as_html  # which uses this module
+
+    return as_html(rankings)
+
+
+FORMATS = {"table": _as_table, "md": _as_markdown, "csv": _as_csv, "html": _as_page}

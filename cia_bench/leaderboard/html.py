@@ -1,0 +1,227 @@
+"""Write rankings as one web page that asks nobody for anything: tables, and charts that follow what the tables show."""
+
+import json
+from importlib.resources import files
+
+from cia_bench.errors import printable
+from cia_bench.leaderboard.columns import Column, columns_of, score_of
+from cia_bench.leaderboard.export import notes, title, warning
+from cia_bench.leaderboard.look import KINDS, SCALE, groups_of, kind_of, rgb
+from cia_bench.leaderboard.rows import Row
+from cia_bench.leaderboard.table import Ranking
+from cia_bench.pages import escape, page
+
+SCRIPTS = ("table.js", "explore.js", "bubbles.js", "forest.js", "heat.js", "main.js")
+LONG = 40  # rows, from which on a table scrolls within itself, under its header
+
+
+def as_html(rankings: list[Ranking]) -> str:
+    """Rankings as a page, a section each; every name is text wherever it stands."""
+    folder = files("cia_bench.leaderboard") / "page"
+    data = {"heat": [[percent, rgb(colour)] for percent, colour in SCALE], "rankings": list(map(_data, rankings))}
+    literal = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", r"\u003c")
+    code = "".join((folder / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    body = "".join(
+        [
+            "<h1>Chirality in Action: leaderboard</h1>\n",
+            *(f"<p>{escape(line)}</p>\n" for line in warning(rankings)),
+            _contents(rankings),
+            *(_section(number, ranking) for number, ranking in enumerate(rankings, start=1)),
+            '<div id="tip" role="status" hidden></div>\n',
+        ]
+    )
+    style = (folder / "board.css").read_text(encoding="utf-8") + _kind_style()
+    return page("Chirality in Action: leaderboard", body, f'"use strict";\nconst DATA = {literal};\n{code}', style)
+
+
+def _contents(rankings: list[Ranking]) -> str:
+    if len(rankings) == 1:
+        return ""
+    links = (
+        f'<li><a href="#ranking-{number}">{escape(title(ranking))}</a></li>'
+        for number, ranking in enumerate(rankings, start=1)
+    )
+    return f'<nav aria-label="Tables"><ul>{"".join(links)}</ul></nav>\n'
+
+
+def _kind_style() -> str:
+    light, dark = (
+        "".join(f".kind-{kind} {{ --kind: {look[place]} }}\n" for kind, look in KINDS.items()) for place in (1, 2)
+    )
+    return f"{light}@media screen and (prefers-color-scheme: dark) {{\n{dark}}}\n"
+
+
+# a ranking's section
+
+
+def _section(number: int, ranking: Ranking) -> str:
+    name = f"ranking-{number}"
+    listed = "".join(f"<li>{escape(line)}</li>" for line in notes(ranking))
+    return (
+        f'<section id="{name}" aria-labelledby="{name}-title">\n<h2 id="{name}-title">{escape(title(ranking))}</h2>\n'
+        f'<ul class="note">{listed}</ul>\n{_filters(ranking)}{_table(ranking)}{_charts(ranking)}</section>\n'
+    )
+
+
+def _filters(ranking: Ranking) -> str:
+    reported = any(row.reported for row in ranking.rows)
+    choice = '<label class="check"><input type="checkbox" name="reported" checked> reported rows</label>\n'
+    return (
+        '<form class="filters" role="search" aria-label="Filter the rows" hidden>\n'
+        '<label>Model or encoder has <input type="search" name="name" autocomplete="off"></label>\n'
+        '<label>At most, million parameters <input type="number" name="parameters" min="0" step="any"></label>\n'
+        '<label>At most, numbers in an embedding <input type="number" name="dim" min="1"></label>\n'
+        f"{choice if reported else ''}"
+        '<button type="reset">Show all</button>\n<output name="shown"></output>\n</form>\n'
+        '<noscript><p class="note">Sorting, filters and charts need JavaScript.</p></noscript>\n'
+    )
+
+
+def _table(ranking: Ranking) -> str:
+    columns = columns_of(ranking)
+    models, constant = _models(ranking), [row for row in ranking.rows if row.constant]
+    best = _best(columns, models)
+    rows = "".join(f'<tr data-model="{index}">{_cells(columns, row, best)}</tr>\n' for index, row in enumerate(models))
+    last = "".join(f"<tr>{_cells(columns, row, {})}</tr>\n" for row in constant)
+    extent = "board long" if len(models) > LONG else "board"
+    return (
+        f'<div class="{extent}" tabindex="0" role="region" aria-label="{escape(title(ranking))}">\n'
+        f"<table>\n<caption>{escape(title(ranking))}</caption>\n<thead><tr>{_headers(columns)}</tr></thead>\n"
+        f"<tbody>\n{rows}</tbody>\n<tfoot>\n{last}</tfoot>\n</table>\n</div>\n"
+    )
+
+
+def _models(ranking: Ranking) -> list[Row]:
+    return [row for row in ranking.rows if not row.constant]
+
+
+def _headers(columns: list[Column]) -> str:
+    first = '<th scope="col" aria-sort="none" data-first="ascending"><button type="button">model</button></th>'
+    return first + "".join(
+        f'<th scope="col" aria-sort="none" data-first="{"ascending" if column.words else column.best_first}"'
+        f'{_class(column)}><button type="button" title="{escape(column.says)}">{escape(column.name)}</button></th>'
+        for column in columns
+    )
+
+
+def _class(column: Column, best: bool = False) -> str:
+    return f' class="{"words" if column.words else "number"}{" best" if best else ""}"'
+
+
+def _best(columns: list[Column], models: list[Row]) -> dict[str, float]:
+    """The highest score of a measured row, by column."""
+    measured = [row for row in models if row.measured]
+    scored = {column.name: [column.value(row) for row in measured] for column in columns if column.score}
+    return {
+        name: max((value for value in values if value is not None), default=None) for name, values in scored.items()
+    }
+
+
+def _cells(columns: list[Column], row: Row, best: dict[str, float]) -> str:
+    name = f'<th scope="row" data-value="{escape(row.model)}"><bdi>{escape(row.model)}</bdi>{_badges(row)}</th>'
+    return name + "".join(_cell(column, row, best) for column in columns)
+
+
+def _cell(column: Column, row: Row, best: dict[str, float]) -> str:
+    value = column.value(row)
+    if value is None:
+        return f'<td data-value=""{_class(column)}></td>'
+    main, bracket, interval = escape(column.text(row)).partition(" [")
+    shown = (
+        f'{main} <span class="range">[{interval}</span>' if bracket and not column.words else escape(column.text(row))
+    )
+    is_best = row.measured and best.get(column.name) == value
+    return f'<td data-value="{escape(value)}"{_class(column, is_best)}>{shown}</td>'
+
+
+def _badges(row: Row) -> str:
+    badges = ["reported"] if row.reported else []
+    if row.verified is not None:
+        badges.append("verified" if row.verified else "unverified")
+    return "".join(f' <span class="badge {badge}">{badge}</span>' for badge in badges)
+
+
+def _charts(ranking: Ranking) -> str:
+    kinds = {kind_of(row) for row in _models(ranking)}
+    legend = "".join(f'<li class="kind-{kind}">{words}</li>' for kind, (words, *_) in KINDS.items() if kind in kinds)
+    options = "".join(f'<option value="{index}">{escape(name)}</option>' for index, name in enumerate(_scored(ranking)))
+    gradient = ", ".join(f"{colour} {percent}%" for percent, colour in SCALE)
+    keys = "Arrow keys go from one to the next."
+    return (
+        '<div class="charts" hidden>\n<div class="filters">'
+        f"<label>The charts show {escape(ranking.metric)} of <select>{options}</select></label></div>\n"
+        f'<ul class="legend">{legend}</ul>\n'
+        f'<figure class="bubbles">\n<figcaption><h3>Accuracy against parameters</h3>'
+        "The area of a bubble is the size of the embedding; dashed bubbles are of numbers that were published, or of "
+        "models that state no size.</figcaption>\n"
+        f'<svg tabindex="0" role="application" aria-label="Bubbles, a model each. {keys}"></svg>\n'
+        '<p class="note"></p>\n</figure>\n'
+        '<figure class="forest">\n<figcaption><h3>Intervals</h3>'
+        f"{100 * ranking.level:g}% intervals, in the table's order; dashed, with its interval in grey: the constant "
+        "answer.</figcaption>\n"
+        f'<div class="drawing"><svg tabindex="0" role="application" aria-label="Intervals, a model each. {keys}"></svg>'
+        "</div>\n</figure>\n"
+        '<figure class="heat">\n<figcaption><h3>Groups and models</h3>'
+        "Accuracy on each chiral group, in percent; models in the table's order, of each source the groups that "
+        "models do best on first.</figcaption>\n"
+        f'<div class="scale">0 <i style="background: linear-gradient(90deg, {gradient})"></i> 100, white is 50'
+        "</div>\n"
+        '<div class="drawing"><div class="cells-grid"><div class="corner"></div><div class="tops"></div>'
+        '<div class="lefts"></div><div class="cells">'
+        f'<canvas tabindex="0" role="application" aria-label="Groups and models, a cell each. {keys}"></canvas>'
+        '<div class="cursor" hidden></div></div></div></div>\n</figure>\n</div>\n'
+    )
+
+
+# what the charts draw
+
+
+def _scored(ranking: Ranking) -> list[str]:
+    return ["mean", *ranking.sources] if len(ranking.sources) > 1 else [*ranking.sources]
+
+
+def _data(ranking: Ranking) -> dict:
+    columns, groups = columns_of(ranking), groups_of(ranking.rows)
+    scored = _scored(ranking)
+    constant = next(row for row in ranking.rows if row.constant)
+    return {
+        "scored": list(map(printable, scored)),
+        "constant": {"scores": [_numbers(score_of(constant, name)) for name in scored]},
+        "groups": [{"name": printable(group_id), "clips": group["n"]} for group_id, group in groups.items()],
+        "models": [
+            {
+                "name": printable(row.model),
+                "find": printable(f"{row.model} {row.encoder or ''}").lower(),
+                "kind": kind_of(row),
+                "reported": row.reported,
+                "parameters": row.parameters,
+                "dim": row.dim,
+                "scores": [_numbers(score_of(row, name)) for name in scored],
+                "words": _words(columns, row),
+                "cells": _by_group(row, groups),
+            }
+            for row in _models(ranking)
+        ],
+    }
+
+
+def _numbers(score: dict | None) -> list[float | None] | None:
+    """Accuracy and the ends of its interval in percent."""
+    if score is None:
+        return None
+    return [round(100 * score["accuracy"], 2), *(round(100 * end, 2) for end in score["interval"] or ())] + (
+        [] if score["interval"] else [None, None]
+    )
+
+
+def _words(columns: list[Column], row: Row) -> str:
+    """All that is known of a row, a line each."""
+    known = [f"{column.name}: {column.text(row)}" for column in columns if column.value(row) is not None]
+    return "\n".join(map(printable, [row.model + (" (reported)" if row.reported else ""), *known]))
+
+
+def _by_group(row: Row, groups: dict[str, dict]) -> list[list[float | None] | None] | None:
+    if not row.groups:
+        return None
+    own = {group["group_id"]: _numbers(group) for group in row.groups}
+    return [own.get(group_id) for group_id in groups]
