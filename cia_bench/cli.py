@@ -572,8 +572,7 @@ def demo(size: str, out: Path) -> None:
     click.echo(f"wrote {out}")
 
 
-@main.command()
-@click.option(
+results_option = click.option(
     "--results",
     type=FOLDER,
     multiple=True,
@@ -581,7 +580,11 @@ def demo(size: str, out: Path) -> None:
     show_default="cia-results",
     help="Folder of results, or of one model's; may be repeated.",
 )
-@click.option("--format", "form", help="table, md or csv; default: the ending of --out, else table.")
+
+
+@main.command()
+@results_option
+@click.option("--format", "form", help="table, md, csv or html; default: the ending of --out, else table.")
 @click.option("--out", type=FOLDER, help="File to write instead of printing.")
 def leaderboard(results: tuple[Path, ...], form: str | None, out: Path | None) -> None:
     """Rank the results."""
@@ -599,7 +602,7 @@ def leaderboard(results: tuple[Path, ...], form: str | None, out: Path | None) -
 
 @main.group()
 def plot() -> None:
-    """Show what a summary like lift makes of frames: of one video's, or of a store's."""
+    """Draw rankings, or what a summary like lift makes of a video's frames or of a store's."""
 
 
 frame_model_option = click.option("--model", required=True, help="ENCODER:SUMMARY, like pixels:lift.")
@@ -645,6 +648,40 @@ def straightness(embeddings: Path, model: str, weights: tuple[str, ...], device:
     measured = measure_store(embeddings, model, _weights(weights), choose_device(device))
     draw_straightness(measured, model, out)
     _echo_measured(model, of_all, measured, out)
+
+
+@plot.command()
+@results_option
+@picture_option
+def bubble(results: tuple[Path, ...], out: Path) -> None:
+    """Draw the models' accuracy against their parameters, with the size of their embeddings as the bubbles' area."""
+    _draw_rankings("bubble", results, out)
+
+
+@plot.command()
+@results_option
+@picture_option
+def forest(results: tuple[Path, ...], out: Path) -> None:
+    """Draw the models' accuracies with their intervals, of each source and of the mean over sources."""
+    _draw_rankings("forest", results, out)
+
+
+@plot.command()
+@results_option
+@picture_option
+def heatmap(results: tuple[Path, ...], out: Path) -> None:
+    """Draw the models' accuracies on each chiral group, as colours."""
+    _draw_rankings("heatmap", results, out)
+
+
+def _draw_rankings(kind: str, results: tuple[Path, ...], out: Path) -> None:
+    from cia_bench.leaderboard.charts import draw_chart
+    from cia_bench.leaderboard.table import rank, read_results
+    from cia_bench.pictures import check_ending
+
+    check_ending(out)
+    draw_chart(kind, rank(read_results(list(results))), out)
+    click.echo(printable(f"wrote {out}"))
 
 
 def _echo_measured(model: str, in_lines, measured: dict, out: Path) -> None:
