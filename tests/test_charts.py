@@ -8,7 +8,8 @@ from click.testing import CliRunner
 from made_up_rankings import make_published_like, make_ranking, make_row
 from matplotlib.colors import to_rgb
 from PIL import Image
-from test_leaderboard import EPIC, make_record, save
+from test_leaderboard import EPIC, make_record, save, score
+from test_readme import block
 
 from cia_bench.cli import main
 from cia_bench.leaderboard.charts import CHARTS, draw_chart, make_chart
@@ -96,7 +97,7 @@ def test_rankings_that_do_not_compare_are_panels_of_their_own():
 def test_what_a_bubble_chart_leaves_out_is_counted():
     with style():
         (panel,) = make_chart("bubble", [make_published_like()]).subfigs
-    assert panel.get_suptitle().endswith("12,288 numbers; 3 without a known number of parameters not shown")
+    assert panel.get_suptitle().endswith("12,288 numbers; 3 without parameters not shown")
 
 
 @pytest.mark.parametrize("kind", CHARTS)
@@ -106,6 +107,18 @@ def test_hostile_names_and_single_models_are_drawn(tmp_path, kind):
     draw_chart(kind, [make_ranking([row], [name])], tmp_path / "c.svg")
     text = (tmp_path / "c.svg").read_text()
     assert "<script" not in text and "\u202e" not in text
+
+
+def test_the_readmes_commands_write_the_page_and_the_pictures(tmp_path, monkeypatch):
+    record = make_record("m", EPIC, [0.7], parameters=22_000_000)
+    record["groups"] = [{"group_id": "epic/open-close/door", "source": "epic", "n": 9, **score(0.7)}]
+    save(tmp_path / "cia-demo" / "cia-results", record)
+    monkeypatch.chdir(tmp_path)
+    commands = block("sh page").splitlines()
+    for command in commands:
+        run = CliRunner().invoke(main, command.split()[1:])
+        assert run.exit_code == 0 and run.stdout == f"wrote {command.split()[-1]}\n", run.output
+    assert len(commands) == 4 and len(list(tmp_path.glob("*.*"))) == 4
 
 
 def test_the_commands_draw_results_and_refuse_what_they_can_not_draw(tmp_path):
@@ -119,7 +132,7 @@ def test_the_commands_draw_results_and_refuse_what_they_can_not_draw(tmp_path):
         run = cia(kind, "--results", str(results), "--out", f"{tmp_path}/{kind}.png")
         assert run.exit_code == 0 and run.stdout == f"wrote {tmp_path}/{kind}.png\n", run.output
     for arguments, expected in (
-        (["bubble", "--results", str(tmp_path / "unknown")], "no model's number of parameters is known"),
+        (["bubble", "--results", str(tmp_path / "unknown")], "no model has parameters that are known"),
         (["heatmap", "--results", str(results)], "no result has scores of its groups"),
         (["forest", "--results", str(tmp_path / "none")], "none does not exist"),
     ):

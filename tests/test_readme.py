@@ -66,7 +66,7 @@ def helps(*group: str) -> Iterator[tuple[str, str]]:
 
 def test_the_readme_lists_every_command_and_option():
     commands = dict(helps())
-    assert len(commands) == 19
+    assert len(commands) == 22
     for command, text in commands.items():
         lines = re.findall(rf"^\| `cia {command}[ `].*? \| ", README, re.MULTILINE)
         options = set(re.findall(r"^  (--[a-z-]+)", text, re.MULTILINE))

@@ -115,7 +115,7 @@ def _draw_bubbles(panel: SubFigure, ranking: Ranking) -> None:
     axes.xaxis.set_major_formatter(lambda millions, _: f"{millions:,.6g}M")
     axes.xaxis.set_minor_locator(NullLocator())
     lost = len(_models(ranking)) - len(rows)
-    told = f"; {lost} without a known number of parameters not shown" if lost else ""
+    told = f"; {lost} without parameters not shown" if lost else ""
     _title(panel, ranking, f"area of a bubble: size of the embedding, the largest {largest:,} numbers{told}")
     axes.set(xlabel="parameters", ylabel=f"{ranking.metric}, mean over sources (%)")
     axes.grid(color="0.92")
@@ -260,7 +260,7 @@ CHARTS: dict[str, Chart] = {  # height in inches, how to draw it, and the rows t
     "heatmap": (_heat_height, _draw_heat, _grouped),
 }
 NOTHING = {
-    "bubble": "no model's number of parameters is known; cia eval --parameters states that of a file of embeddings",
+    "bubble": "no model has parameters that are known; cia eval --parameters states those of a file of embeddings",
     "forest": "no model has a score to draw",
     "heatmap": "no result has scores of its groups on the clips that all have; draw fewer results together",
 }

@@ -11,7 +11,7 @@ KINDS = {  # what it is in words, its colour, and its colour on a dark page
     "lift": ("LiFT", "#D55E00", "#E8823A"),
     "concat": ("frames concatenated", "#0072B2", "#56B4E9"),
     "mean": ("frames averaged", "#009E73", "#2FBF94"),
-    "other": ("others: video encoders, files of embeddings", "#9A5B8A", "#CC79A7"),
+    "other": ("others: video encoders, single frames, files", "#9A5B8A", "#CC79A7"),
     REPORTED: ("reported: published, not measured here", "#3D4248", "#E6E9ED"),
 }
 SCALE = ((0, "#7F3B08"), (25, "#E69F00"), (50, "#F7F7F7"), (75, "#56A0D0"), (100, "#053061"))  # percent: colour

@@ -72,13 +72,13 @@ function makeBubbles(figure, ranking) {
     svg.replaceChildren();
     const shown = models.filter((model) => model.parameters > 0 && model.scores[score]);
     const lost = models.length - shown.length;
-    note.textContent = lost ? `Not shown: ${lost} of ${models.length} without a number of parameters or this score.` : "";
+    note.textContent = lost ? `Not shown: ${lost} of ${models.length} without parameters, or without this score.` : "";
     const width = roomFor(figure, printing);
     const height = shown.length ? Math.round(Math.max(320, Math.min(540, width * 0.6))) : 40;
     svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     svg.setAttribute("height", height);
     marks = [];
-    if (!shown.length) return draw(svg, "text", { x: 0, y: 24 }, "No model to draw: none states its parameters.");
+    if (!shown.length) return draw(svg, "text", { x: 0, y: 24 }, "No model to draw: none has parameters that are known.");
     const frame = { left: 40, right: width - 12, top: 26, bottom: height - 46 };
     const constant = ranking.constant.scores[score];
     const sizes = shown.map((model) => model.parameters);
