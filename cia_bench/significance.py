@@ -156,7 +156,7 @@ def difference_p(draws_a: np.ndarray, draws_b: np.ndarray) -> float:
     return min(1.0, 2 * (rarer + 1) / (len(differences) + 1))
 
 
-def expanded_p(p: float, clusters: int) -> float:
+def expanded_p(p: float | np.ndarray, clusters: int) -> float | np.ndarray:
     """difference_p from draws of so few clusters, made as much larger as statistics.expanded_level widens an interval.
 
     It is at most alpha where the interval at expanded_level(1 - alpha, clusters) leaves out 0. Raises ValueError for
@@ -164,7 +164,7 @@ def expanded_p(p: float, clusters: int) -> float:
     """
     if clusters < 2:
         raise ValueError(f"{clusters} cluster; a test needs at least 2")
-    return float(2 * stdtr(clusters - 1, ndtri(p / 2) * sqrt((clusters - 1) / clusters)))
+    return 2 * stdtr(clusters - 1, ndtri(p / 2) * sqrt((clusters - 1) / clusters))
 
 
 def benjamini_hochberg(p: np.ndarray) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Intervals for accuracies, their differences and ranks: Wilson's, and by bootstrap draws that models share."""
 
 from collections.abc import Iterator
-from math import sqrt
+from dataclasses import dataclass
+from math import prod, sqrt
 from statistics import NormalDist
 
 import numpy as np
@@ -33,6 +34,20 @@ def balanced_interval(correct: tuple[int, int], n: tuple[int, int], level: float
     return (sum(shares) - below) / 2, (sum(shares) + above) / 2
 
 
+@dataclass(frozen=True)
+class _Counted:
+    """Right answers and clips of each group, of the clusters alone that have clips in it: most have few groups."""
+
+    who: list[np.ndarray]  # the clusters of each of G groups, (K,)
+    right: list[np.ndarray]  # their right answers, (..., K)
+    total: list[np.ndarray]  # and clips, (K,)
+    clusters: int  # C
+
+    @property
+    def models(self) -> tuple[int, ...]:
+        return self.right[0].shape[:-1]
+
+
 def resample_group_mean(
     correct: np.ndarray,
     groups: np.ndarray,
@@ -53,25 +68,45 @@ def resample_group_mean(
     With `labels` (N,), 0 or 1, accuracy is balanced: the mean of that on each of a group's two labels. A group is then
     left out of a draw that has clips of one label alone; should all be, what is there counts.
     """
-    parts, each = (groups, 1) if labels is None else (2 * groups + labels, 2)
-    right, total = _count(correct, parts, clusters, each * (int(groups.max()) + 1))
-    means = []
-    for weights in _draw_clusters(right, draws, generator):
-        accuracy, present = _accuracies(weights, right, total)
-        if labels is not None:
-            accuracy, present = _both_labels(accuracy, present)
-        means.append((accuracy * present).sum(axis=-1) / present.sum(axis=1))
-    return np.concatenate(means, axis=-1)
+    counted = _count_parts(correct, groups, clusters, labels)
+    draw = _draw_clusters(counted, draws, generator)
+    return np.concatenate([_mean_over_groups(weights, counted, labels is not None) for weights in draw], axis=-1)
+
+
+def mean_over_groups(correct: np.ndarray, groups: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+    """What resample_group_mean draws values of: the mean over groups of the accuracy within each, (..., N) -> (...)."""
+    counted = _count_parts(correct, groups, np.zeros_like(groups), labels)
+    return _mean_over_groups(np.ones((1, 1)), counted, labels is not None)[..., 0]
+
+
+def _count_parts(correct: np.ndarray, groups: np.ndarray, clusters: np.ndarray, labels: np.ndarray | None) -> _Counted:
+    """Counts of each group, or of each label of each group."""
+    G = int(groups.max()) + 1
+    if labels is None:
+        return _count(correct, groups, clusters, G)
+    return _count(correct, 2 * groups + labels, clusters, 2 * G)
+
+
+def _mean_over_groups(weights: np.ndarray, counted: _Counted, balanced: bool) -> np.ndarray:
+    """The mean over groups in each draw, (C, count) -> (..., count)."""
+    accuracy, n = _accuracies(weights, counted)
+    present = n > 0
+    if balanced:
+        accuracy, present = _both_labels(accuracy, present)
+    if not present.all():
+        accuracy *= present.reshape(len(present), *[1] * len(counted.models), -1)
+    return accuracy.sum(axis=0) / present.sum(axis=0)
 
 
 def _both_labels(accuracy: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Balanced accuracy of groups, (..., count, G), from that of their labels, (..., count, 2 G); which have both."""
-    of_labels = accuracy.reshape(*accuracy.shape[:-1], -1, 2)
-    has = present.reshape(len(present), -1, 2)
-    both = has.all(axis=2)
-    none = ~both.any(axis=1, keepdims=True)
-    clips = np.maximum(has.sum(axis=2), 1)
-    return of_labels.sum(axis=-1) / clips, both | (none & has.any(axis=2))
+    """Balanced accuracy of groups, (G, ..., count), from that of their labels, (2 G, ..., count); which have both."""
+    has = present.reshape(-1, 2, present.shape[1])
+    both = has.all(axis=1)
+    none = ~both.any(axis=0)
+    labels = np.maximum(has.sum(axis=1), 1)
+    of_groups = accuracy[::2] + accuracy[1::2]
+    of_groups /= labels.reshape(len(labels), *[1] * (accuracy.ndim - 2), -1)
+    return of_groups, both | (none & has.any(axis=1))
 
 
 def resample_groups_and_clusters(
@@ -83,24 +118,27 @@ def resample_groups_and_clusters(
     is the pigeonhole bootstrap of crossed factors (Owen 2007, Annals of Applied Statistics 1). No bootstrap of them is
     exact; this one is too wide rather than too narrow: it counts the variance of single clips three times.
     """
-    right, total = _count(correct, groups, clusters, int(groups.max()) + 1)
+    counted = _count(correct, groups, clusters, int(groups.max()) + 1)
     means = []
-    for weights in _draw_clusters(right, draws, generator):
-        accuracy, present = _accuracies(weights, right, total)
-        left = present.sum(axis=1)  # at least one: every cluster has clips
-        times = generator.multinomial(left, present / left[:, None])  # (count, G); 0 where no clip is left
-        means.append((accuracy * times).sum(axis=-1) / left)
+    for weights in _draw_clusters(counted, draws, generator):
+        accuracy, n = _accuracies(weights, counted)
+        present = n > 0
+        left = present.sum(axis=0)  # at least one: every cluster has clips
+        times = generator.multinomial(left, (present / left).T)  # (count, G); 0 where no clip is left
+        means.append(np.einsum("g...d,dg->...d", accuracy, times) / left)
     return np.concatenate(means, axis=-1)
 
 
-def _count(correct: np.ndarray, groups: np.ndarray, clusters: np.ndarray, G: int) -> tuple[np.ndarray, np.ndarray]:
-    """Right answers (..., C, G) and clips (C, G) of each cluster in each of G groups."""
-    C = int(clusters.max()) + 1
-    cells = clusters * G + groups
-    answers = correct.reshape(-1, correct.shape[-1])
-    right = np.array([np.bincount(cells, weights=one, minlength=C * G) for one in answers])
-    total = np.bincount(cells, minlength=C * G).astype(float)
-    return right.reshape(*correct.shape[:-1], C, G), total.reshape(C, G)
+def _count(correct: np.ndarray, groups: np.ndarray, clusters: np.ndarray, G: int) -> _Counted:
+    who, right, total = [], [], []
+    for g in range(G):
+        mine = np.flatnonzero(groups == g)
+        mine = mine[np.argsort(clusters[mine], kind="stable")]
+        names, starts = np.unique(clusters[mine], return_index=True)
+        who.append(names)
+        right.append(np.add.reduceat(correct[..., mine], starts, axis=-1) if len(mine) else correct[..., :0])
+        total.append(np.diff(starts, append=len(mine)).astype(float))
+    return _Counted(who, right, total, int(clusters.max()) + 1)
 
 
 def resample_difference(
@@ -118,33 +156,38 @@ def resample_difference(
     (Greenland & Robins 1985, Biometrics 41). Clusters are drawn as for resample_group_mean; a draw that leaves no
     stratum with both kinds is left out.
     """
-    right, total = _count(correct, 2 * strata + marked, clusters, 2 * (int(strata.max()) + 1))
+    counted = _count(correct, 2 * strata + marked, clusters, 2 * (int(strata.max()) + 1))
     drawn = []
-    for weights in _draw_clusters(right, draws, generator):
-        accuracy, _ = _accuracies(weights, right, total)
-        others, marks = (weights @ total)[:, ::2], (weights @ total)[:, 1::2]
+    for weights in _draw_clusters(counted, draws, generator):
+        accuracy, n = _accuracies(weights, counted)
+        others, marks = n[::2], n[1::2]
         weight = others * marks / np.maximum(others + marks, 1)
-        compared = weight.sum(axis=1) > 0
-        difference = ((accuracy[:, 1::2] - accuracy[:, ::2]) * weight)[compared]
-        drawn.append(difference.sum(axis=1) / weight[compared].sum(axis=1))
+        compared = weight.sum(axis=0) > 0
+        difference = ((accuracy[1::2] - accuracy[::2]) * weight)[:, compared]
+        drawn.append(difference.sum(axis=0) / weight[:, compared].sum(axis=0))
     return np.concatenate(drawn)
 
 
-def _draw_clusters(right: np.ndarray, draws: int, generator: np.random.Generator) -> Iterator[np.ndarray]:
-    """How often each draw takes each cluster, (count, C), some draws at a time so that memory stays small."""
-    C = right.shape[-2]
-    step = max(1, AT_ONCE // max(C, right.size // C))
+def _draw_clusters(counted: _Counted, draws: int, generator: np.random.Generator) -> Iterator[np.ndarray]:
+    """How often each draw takes each cluster, (C, count), some draws at a time so that memory stays small."""
+    C = counted.clusters
+    step = max(1, AT_ONCE // max(C, prod(counted.models) * len(counted.who)))
     for first in range(0, draws, step):
         count = min(step, draws - first)
         picks = generator.integers(C, size=(count, C)) + C * np.arange(count)[:, None]
-        yield np.bincount(picks.ravel(), minlength=count * C).reshape(count, C).astype(float)
+        times = np.bincount(picks.ravel(), minlength=count * C).reshape(count, C)
+        yield np.ascontiguousarray(times.T, dtype=float)
 
 
-def _accuracies(weights: np.ndarray, right: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each group's accuracy in each draw, (..., count, G), 0 where it has no clip; where it has some, (count, G)."""
-    n = weights @ total
-    present = n > 0
-    return (weights @ right) / np.where(present, n, 1), present
+def _accuracies(weights: np.ndarray, counted: _Counted) -> tuple[np.ndarray, np.ndarray]:
+    """Each group's accuracy in each draw, (G, ..., count), 0 where it has no clip; its clips in it, (G, count)."""
+    G, count = len(counted.who), weights.shape[1]
+    n, accuracy = np.empty((G, count)), np.empty((G, *counted.models, count))
+    for g, (who, right, total) in enumerate(zip(counted.who, counted.right, counted.total, strict=True)):
+        taken = weights[who]
+        n[g] = total @ taken
+        np.divide(right @ taken, np.where(n[g] > 0, n[g], 1), out=accuracy[g])
+    return accuracy, n
 
 
 def percentile_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
