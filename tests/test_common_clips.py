@@ -12,7 +12,6 @@ from test_coverage import some_of, without
 from cia_bench.build import read_data
 from cia_bench.errors import ResultError
 from cia_bench.evaluation import evaluate
-from cia_bench.leaderboard.export import export
 from cia_bench.leaderboard.table import rank, read_results
 from cia_bench.protocols import EvaluationSettings
 from cia_bench.results import read_result, write_result
@@ -159,10 +158,12 @@ def test_models_that_scored_the_same_clips_keep_the_scores_of_their_results(data
 
 def test_complete_results_are_ranked_without_their_predictions(data, embeddings, tmp_path):
     folder = score(tmp_path / "results", data, embeddings, {"a": [], "b": []})
-    before = export(rank(read_results([folder])), "md")
-    for name in "ab":
-        (folder / name / "predictions.parquet").unlink()
-    assert export(rank(read_results([folder])), "md") == before and "compared" not in before
+    before = rank_one(folder)
+    assert all(row.rank_interval for row in before.rows[:-1]) and before.notes == []
+    (folder / "b" / "predictions.parquet").unlink()
+    after = rank_one(folder)
+    assert scores_of(after) == scores_of(before) and not any(row.rank_interval for row in after.rows)
+    assert after.notes == [f"no ranks and no ties: {folder / 'b'} has no predictions.parquet"]
 
 
 def halves(data: Path, group_ids: list[str]) -> dict[str, list[str]]:

@@ -1,103 +1,162 @@
 """Put the results of one ranking on the validation clips that all of them scored."""
 
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-from cia_bench.errors import ResultError
-from cia_bench.protocols import EvaluationSettings
-from cia_bench.results import read_predictions
-from cia_bench.scoring import mean_over_sources, score_source
-from cia_bench.statistics import wilson_interval
-from cia_bench.tables import PREDICTIONS
+from cia_bench.errors import ResultError, TableError
+from cia_bench.protocols import PROTOCOLS
+from cia_bench.results import PREDICTIONS_FILE, ROUNDING, read_predictions
+from cia_bench.statistics import mean_over_groups
+from cia_bench.tables import PREDICTIONS, read_parquet
 
 KEY = list(PREDICTIONS.key)
 OF_THE_CLIP = ["source", "video", "subject", "label"]  # columns that are the same whoever answers
+ANSWERS = ["prediction", "constant"]
 
 
-def on_common_clips(results: list[tuple[Path, dict]]) -> tuple[list[dict], list[str]]:
-    """The records of comparable results, and lines that say so if their scores are of fewer clips than they were.
+@dataclass(frozen=True)
+class Answers:
+    """What M models answered on the N clips that all of them scored; a clip counts once in each of its groups."""
 
-    If all results scored the same validation clips, their records come back as they are. Otherwise every score is
-    counted again from predictions.parquet on the clips that all scored, a group without any being left out for all,
-    with the bootstrap that result.json tells of; such records' rows of groups have counts and accuracies alone. Each model keeps the probes that
-    it was scored with: training clips that failed for one model alone can't be made equal without fitting again.
+    clips: pd.DataFrame  # (N rows) columns KEY and OF_THE_CLIP
+    predictions: np.ndarray  # (M, N), of int8
+    constants: np.ndarray  # (M, N), the constant answer, which depends on the clips that each could learn from
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """The clips, in their order, of predictions that may be those of many models."""
+
+    table: pa.Table
+    clips: pd.DataFrame
+    kept: np.ndarray  # places of `clips` in the table
+
+    def of(self, sources: Iterable[str]) -> "_Layout":
+        """This with the clips of these sources alone."""
+        kept = np.flatnonzero(self.clips.source.isin(list(sources)))
+        return _Layout(self.table, self.clips.iloc[kept], kept)
+
+
+def has_predictions(folder: Path) -> bool:
+    return (folder / PREDICTIONS_FILE).exists()
+
+
+def read_answers(results: list[tuple[Path, dict]], sources: Iterable[str]) -> tuple[Answers, list[str]]:
+    """The answers of results on common clips of sources, and the groups that some scored, but that have no such clip.
 
     Raises ResultError if predictions can't be read or don't fit their result or one another, or if a source has no
     common clip.
     """
-    records = [record for _, record in results]
-    if len(records) == 1 or all(map(_scored_all, records)):
-        return records, []
-    answers = [read_predictions(folder, record).set_index(KEY, drop=False) for folder, record in results]
-    common = reduce(lambda keys, rows: keys[keys.isin(rows.index)], answers, answers[0].index)
-    if all(len(rows) == len(common) for rows in answers):
-        return records, []
-    shared = [rows.loc[common].reset_index(drop=True) for rows in answers]
-    _refuse_other_clips(results, shared)
-    for source in records[0]["sources"]:
-        if not (shared[0].source == source).any():
-            raise ResultError(
-                f"no validation clip of {source} was scored by all of {', '.join(name_of(one) for one in records)}; "
-                "try what failed again with --retry-failed, or rank fewer results"
-            )
-    again = [_score_again(record, rows) for record, rows in zip(records, shared, strict=True)]
-    return again, _in_words(records[0], shared[0], pd.concat(answers).group_id.unique())
+    layouts: list[_Layout] = []
+    which, columns = [], []
+    with ThreadPoolExecutor() as pool:
+        tables = pool.map(_read_table, [folder for folder, _ in results])
+        for (folder, record), table in zip(results, tables, strict=True):
+            known = (n for n, layout in enumerate(layouts) if table is not None and layout.table.equals(table[0]))
+            number = next(known, None)
+            if number is None:  # the whole check, with its message
+                rows = read_predictions(folder, record)
+                layouts.append(_Layout(_arrow(rows), rows[[*KEY, *OF_THE_CLIP]], np.arange(len(rows))))
+                number, answers = len(layouts) - 1, rows[ANSWERS].to_numpy(np.int8).T
+            else:
+                answers = table[1]
+            which.append(number)
+            columns.append(answers)
+    for number, layout in enumerate(layouts):
+        own = [place for place, one in enumerate(which) if one == number]
+        _refuse_other_accuracies([results[place] for place in own], layout, np.array([columns[p] for p in own]))
+    layouts = [layout.of(sources) for layout in layouts]
+    columns = [one[:, layouts[number].kept] for number, one in zip(which, columns, strict=True)]
+    keys = [pd.MultiIndex.from_frame(layout.clips[KEY]) for layout in layouts]
+    common = reduce(lambda left, right: left[left.isin(right)], keys)
+    places = [one.get_indexer(common) for one in keys]
+    shared = [layout.clips.iloc[place].reset_index(drop=True) for layout, place in zip(layouts, places, strict=True)]
+    _refuse_other_clips(shared, [results[which.index(number)][0] for number in range(len(layouts))])
+    _refuse_empty_sources(results, sources, shared[0])
+    answers = np.array([one[:, places[number]] for number, one in zip(which, columns, strict=True)])
+    lost = set().union(*(layout.clips.group_id for layout in layouts)) - set(shared[0].group_id)
+    return Answers(shared[0], answers[:, 0], answers[:, 1]), sorted(lost)
 
 
-def name_of(record: dict) -> str:
-    return record["model"]["name"]
+def _read_table(folder: Path) -> tuple[pa.Table, np.ndarray] | None:
+    """What predictions say of clips, and the answers, (2, N); None if they are not in the form that we write."""
+    columns = [*KEY, *OF_THE_CLIP, *ANSWERS]
+    try:
+        table = read_parquet(folder / PREDICTIONS_FILE, columns).replace_schema_metadata(None)
+    except TableError:
+        return None
+    if table.schema != _schema(columns) or any(table.column(name).null_count for name in ANSWERS):
+        return None
+    return table.select([*KEY, *OF_THE_CLIP]), np.stack([table.column(name).to_numpy() for name in ANSWERS])
 
 
-def _scored_all(record: dict) -> bool:
-    counts = (source["coverage"] for source in record["sources"].values())
-    return all(count["scored_rows"] == count["validation_rows"] for count in counts)
+def _schema(columns: list[str]) -> pa.Schema:
+    return pa.schema([PREDICTIONS.schema.field(name) for name in columns])
 
 
-def _refuse_other_clips(results: list[tuple[Path, dict]], shared: list[pd.DataFrame]) -> None:
+def _arrow(rows: pd.DataFrame) -> pa.Table:
+    table = pa.Table.from_pandas(rows, _schema([*KEY, *OF_THE_CLIP]), preserve_index=False)
+    return table.replace_schema_metadata(None)
+
+
+def _refuse_other_accuracies(results: list[tuple[Path, dict]], layout: _Layout, answers: np.ndarray) -> None:
+    """Have results whose answers (M, 2, N) give another accuracy than they say refused by the check of each alone."""
+    balanced = PROTOCOLS[results[0][1]["protocol"]["name"]].balanced
+    suspect = np.zeros(len(results), bool)
+    for source, rows in layout.clips.groupby("source").indices.items():
+        clips = layout.clips.iloc[rows]
+        labels, groups = clips.label.to_numpy(int), pd.factorize(clips.group_id)[0]
+        right = (answers[:, :, rows] == labels).astype(float)
+        found = mean_over_groups(right, groups, labels if balanced else None)
+        said = [record["sources"].get(source) for _, record in results]
+        suspect |= [
+            one is None
+            or len(clips) != one["clips"]
+            or groups.max() + 1 != one["groups"]
+            or max(abs(a - one["accuracy"]), abs(b - one["constant"]["accuracy"])) > ROUNDING / 2
+            for one, (a, b) in zip(said, found, strict=True)
+        ]
+    there = set(layout.clips.source.unique())
+    suspect |= [not record["sources"].keys() <= there for _, record in results]
+    for place in np.flatnonzero(suspect):
+        read_predictions(*results[place])
+
+
+def _refuse_other_clips(shared: list[pd.DataFrame], folders: list[Path]) -> None:
     """Raise ResultError if what is true of a clip, whoever answers, differs between two results."""
-    first = shared[0][OF_THE_CLIP]
-    for (folder, _), rows in zip(results, shared, strict=True):
-        if not rows[OF_THE_CLIP].equals(first):
+    for rows, folder in zip(shared, folders, strict=True):
+        if not rows[OF_THE_CLIP].equals(shared[0][OF_THE_CLIP]):
             raise ResultError(
-                f"the predictions of {folder} and {results[0][0]} disagree on the label, video or subject of the same "
+                f"the predictions of {folder} and {folders[0]} disagree on the label, video or subject of the same "
                 "clips; one of them was changed by hand: score it again"
             )
 
 
-def _score_again(record: dict, rows: pd.DataFrame) -> dict:
-    """The record with the scores of these rows of its predictions, and without its rows of groups."""
-    statistics = {name: record["statistics"][name] for name in ("level", "draws", "seed")}
-    settings = EvaluationSettings(record["protocol"]["name"], record["protocol"]["probe"]["name"], **statistics)
-    parts = {source: score_source(source, rows[rows.source == source], settings) for source in record["sources"]}
-    sources = {source: {**record["sources"][source], **part.record} for source, part in parts.items()}
-    mean = mean_over_sources(list(parts.values()), settings.level)
-    return {**record, "sources": sources, "mean": mean, "groups": _group_rows(rows, settings.level)}
+def _refuse_empty_sources(results: list[tuple[Path, dict]], sources: Iterable[str], shared: pd.DataFrame) -> None:
+    for source in sources:
+        if not (shared.source == source).any():
+            raise ResultError(
+                f"no validation clip of {source} was scored by all of {', '.join(name_of(one) for one in results)}; "
+                "try what failed again with --retry-failed, or rank fewer results"
+            )
 
 
-def _group_rows(rows: pd.DataFrame, level: float) -> list[dict]:
-    """What can be said of each group on these rows alone."""
-    counts = rows.assign(right=rows.prediction == rows.label).groupby(["source", "group_id"]).right.agg(["size", "sum"])
-    return [
-        {
-            "group_id": group_id,
-            "source": source,
-            "n": n,
-            "correct": correct,
-            "accuracy": correct / n,
-            "interval": list(wilson_interval(correct, n, level)),
-        }
-        for (source, group_id), n, correct in zip(counts.index, *(counts[c].tolist() for c in counts), strict=True)
-    ]
+def name_of(result: tuple[Path, dict]) -> str:
+    return result[1]["model"]["name"]
 
 
-def _in_words(record: dict, shared: pd.DataFrame, groups: list[str]) -> list[str]:
-    """On how many clips of each source results are compared, and which groups are left out for all."""
+def in_words(record: dict, sources: Iterable[str], shared: pd.DataFrame, lost: list[str]) -> list[str]:
+    """On how many clips of each source results are compared, where that is not all, and groups left out for all."""
     lines = []
-    for source, score in record["sources"].items():
-        clips, rows = (shared.source == source).sum(), score["coverage"]["validation_rows"]
+    for source in sources:
+        clips, rows = (shared.source == source).sum(), record["sources"][source]["coverage"]["validation_rows"]
         if clips < rows:
             lines.append(f"{source}: compared on the {clips:,} of {rows:,} validation clips that all have")
-    lost = sorted(set(groups) - set(shared.group_id))
     return [*lines, *(f"{group_id}: left out for all, no validation clip that all have" for group_id in lost)]

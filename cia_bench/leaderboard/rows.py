@@ -37,6 +37,7 @@ class Row:
     contamination: dict | None = None  # which scored clips its trained parts may have seen, as in the record
     verified: bool | None = None  # of a submission: whether its scores were made again; None: scored here
     reported: bool = False  # a published number, not measured here
+    reported_by: str | None = None  # where it was published, and how it was read
     constant: bool = False  # not a model: the constant answer
     groups: list[dict] = field(default_factory=list)  # a group each: group_id, source, n, accuracy, interval, ...
 

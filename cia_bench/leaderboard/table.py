@@ -1,12 +1,17 @@
 """Rank results: those that were scored on the same data in the same way, and only those, stand in one table."""
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path
 
+from cia_bench.comparison import Standing, differences, stand
 from cia_bench.coverage import coverage_in_words
-from cia_bench.errors import ResultError
-from cia_bench.leaderboard.common import on_common_clips
+from cia_bench.errors import ConfigError, ResultError
+from cia_bench.leaderboard.common import name_of
+from cia_bench.leaderboard.meeting import Meeting, meet
 from cia_bench.leaderboard.rows import Row, constant_row, make_row
 from cia_bench.protocols import PROTOCOLS
 from cia_bench.results import RESULT_FILE, ROUNDING, fingerprints, read_result
@@ -58,52 +63,127 @@ def read_results(folders: list[Path]) -> list[tuple[Path, dict]]:
     return [(path, read_result(path)) for path in found.values()]
 
 
-def rank(results: list[tuple[Path, dict]]) -> list[Ranking]:
+def rank(
+    results: list[tuple[Path, dict]], sources: Sequence[str] = (), compare: Sequence[tuple[str, str]] = ()
+) -> list[Ranking]:
     """Sort results into rankings by data fingerprints, protocol and interval level; the largest ranking first.
 
-    Results of one ranking are compared on the validation clips that all of them scored (see on_common_clips).
+    Results of one ranking are compared on the validation clips that all of them scored: ranks, ties and comparisons
+    are of one bootstrap for all. If these are fewer than any scored, or with `sources`, of which results are then
+    ranked on these alone, scores are counted again on them. `compare` asks for pairs of models by name. Each model
+    keeps the probes that it was scored with: training clips that failed for one model alone can't be made equal
+    without fitting again.
 
     Raises ResultError if two comparable results have one name, or differ in what a constant answer scores, or as
-    on_common_clips does.
+    read_answers does; ConfigError for a source that no result has, or a pair that stands in no ranking.
     """
     comparable: dict[str, list[tuple[Path, dict]]] = {}
-    for path, record in results:
-        key = json.dumps([fingerprints(record), record["protocol"], record["statistics"]["level"]], sort_keys=True)
+    for path, record in _having(results, sources):
+        of_data = fingerprints(_with(record, list(sources) or list(record["sources"])))
+        key = json.dumps([of_data, record["protocol"], record["statistics"]["level"]], sort_keys=True)
         comparable.setdefault(key, []).append((path, record))
-    return [_ranking(comparable[key]) for key in sorted(comparable, key=lambda key: (-len(comparable[key]), key))]
+    keys = sorted(comparable, key=lambda key: (-len(comparable[key]), key))
+    _refuse_strangers([{name_of(one) for one in comparable[key]} for key in keys], compare)
+    return [_ranking(comparable[key], sorted(json.loads(key)[0]), compare) for key in keys]
 
 
-def _ranking(results: list[tuple[Path, dict]]) -> Ranking:
+def _having(results: list[tuple[Path, dict]], sources: Sequence[str]) -> list[tuple[Path, dict]]:
+    """The results that have all these sources; raises ConfigError if there is none."""
+    known = {source for _, record in results for source in record["sources"]}
+    unknown = sorted(set(sources) - known)
+    if unknown:
+        raise ConfigError(f"no result has source {unknown[0]!r}; they have {', '.join(sorted(known))}")
+    kept = [(folder, record) for folder, record in results if set(sources) <= set(record["sources"])]
+    if not kept and results:
+        raise ConfigError(f"no result has all of {', '.join(sources)}")
+    return kept
+
+
+def _refuse_strangers(tables: list[set[str]], compare: Sequence[tuple[str, str]]) -> None:
+    for pair in compare:
+        for name in pair:
+            if not any(name in names for names in tables):
+                known = sorted(set().union(*tables))
+                choices = known if len(known) <= 10 else get_close_matches(name, known) or known[:10]
+                raise ConfigError(f"no result of {name!r} to compare; choose from {', '.join(choices)}")
+        if pair[0] == pair[1]:
+            raise ConfigError(f"{pair[0]!r} can't be compared with itself")
+        if not any(set(pair) <= names for names in tables):
+            raise ConfigError(f"{pair[0]!r} and {pair[1]!r} stand in different tables: they can't be compared")
+
+
+def _ranking(results: list[tuple[Path, dict]], sources: list[str], compare: Sequence[tuple[str, str]]) -> Ranking:
+    complete, results = results, [(folder, _with(record, sources)) for folder, record in results]
     _refuse_conflicts(results)
-    records, common = on_common_clips(results)
-    record = max(records, key=_learnt_rows)  # its constant answer, which depends on the training clips, speaks for all
-    folders = {record["model"]["name"]: folder for folder, record in results}
-    rows = [make_row(one, folders[one["model"]["name"]]) for one in records]
-    rows.sort(key=lambda row: (-row.mean["accuracy"], row.model))
+    speaker = max(results, key=_learnt_rows)  # its constant answer, which depends on the training clips, is the row
+    record = speaker[1]
+    rules, level = PROTOCOLS[record["protocol"]["name"]], record["statistics"]["level"]
+    meeting = meet(complete, sources, results.index(speaker))
+    rows = [make_row(one, folder) for folder, one in results]
+    constant = constant_row(record)
+    if meeting.counted_again:
+        rows = [meeting.counted(row, place, level) for place, row in enumerate(rows)]
+        constant = meeting.counted(constant, len(rows), level)
+    order = sorted(range(len(rows)), key=lambda place: (-rows[place].mean["accuracy"], rows[place].model))
+    comparisons: list[Comparison] = []
+    if meeting.can_compare:
+        standing = stand(meeting.mean.first(len(rows)), level)
+        for place, (low, high) in enumerate(standing.ranks.tolist()):
+            rows[place] = replace(rows[place], rank_interval=(low, high), tie_group=standing.ties[place])
+        names = [row.model for row in rows]
+        asked = [(names.index(a), names.index(b)) for a, b in compare if {a, b} <= set(names)]
+        pairs = asked if compare else list(pairwise(order))
+        comparisons = _comparisons(meeting, standing, names, pairs, level)
     return Ranking(
         protocol=f"protocol {record['protocol']['name']}, {record['protocol']['probe']['name']} probe",
-        metric="balanced accuracy" if PROTOCOLS[record["protocol"]["name"]].balanced else "accuracy",
-        level=record["statistics"]["level"],
+        metric="balanced accuracy" if rules.balanced else "accuracy",
+        level=level,
         sources={
-            name: {key: source[key] for key in ("groups", "clips", "fingerprint")}
+            name: {**meeting.counts(name, source), "fingerprint": source["fingerprint"]}
             for name, source in sorted(record["sources"].items())
         },
-        rows=[*rows, constant_row(record)],
-        comparisons=[],
-        notes=[
-            *common,
-            *(
-                f"{record['model']['name']}, {name}, {words}"
-                for record in records
-                for name, source in record["sources"].items()
-                if (words := coverage_in_words(source))
-            ),
-        ],
+        rows=[*(rows[place] for place in order), constant],
+        comparisons=comparisons,
+        notes=[*meeting.notes, *_gaps(results)],
     )
 
 
-def _learnt_rows(record: dict) -> int:
-    return sum(source["coverage"]["learnt_rows"] for source in record["sources"].values())
+def _comparisons(
+    meeting: Meeting, standing: Standing, names: list[str], pairs: list[tuple[int, int]], level: float
+) -> list[Comparison]:
+    if not pairs:
+        return []
+    a, b = zip(*pairs, strict=True)
+    by_source = {name: differences(drawn, a, b, level) for name, drawn in meeting.sources.items()}
+    return [
+        Comparison(
+            names[one],
+            names[other],
+            **mean,
+            p_adjusted=float(standing.p_adjusted[one, other]),
+            sources={name: found[number] for name, found in by_source.items()},
+        )
+        for number, (one, other, mean) in enumerate(zip(a, b, differences(meeting.mean, a, b, level), strict=True))
+    ]
+
+
+def _gaps(results: list[tuple[Path, dict]]) -> list[str]:
+    """What each result lacks, a line each."""
+    return [
+        f"{record['model']['name']}, {name}, {words}"
+        for _, record in results
+        for name, source in record["sources"].items()
+        if (words := coverage_in_words(source))
+    ]
+
+
+def _with(record: dict, sources: list[str]) -> dict:
+    """The record as if its result had these sources alone, but for the mean."""
+    return {**record, "sources": {name: record["sources"][name] for name in sources}}
+
+
+def _learnt_rows(result: tuple[Path, dict]) -> int:
+    return sum(source["coverage"]["learnt_rows"] for source in result[1]["sources"].values())
 
 
 def _refuse_conflicts(results: list[tuple[Path, dict]]) -> None:
