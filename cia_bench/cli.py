@@ -584,15 +584,41 @@ results_option = click.option(
 
 @main.command()
 @results_option
-@click.option("--format", "form", help="table, md, csv or html; default: the ending of --out, else table.")
+@click.option("--source", "sources", multiple=True, help="Rank on this source alone, or on these; may be repeated.")
+@click.option("--protocol", help="Only results of this protocol: paper or strict.")
+@click.option("--max-params", type=int, help="Only models of at most so many parameters.")
+@click.option("--max-dim", type=int, help="Only models whose embeddings have at most so many numbers.")
+@click.option("--sort", help="Column to order models by, like parameters, gain or a source; default: their rank.")
+@click.option("--compare", nargs=2, multiple=True, metavar="A B", help="Two models to compare; may be repeated.")
+@click.option("--with-reported", is_flag=True, help="Put published numbers among the measured ones, marked.")
+@click.option("--format", "form", help="table, md, latex, csv, json or html; default: the ending of --out, else table.")
 @click.option("--out", type=FOLDER, help="File to write instead of printing.")
-def leaderboard(results: tuple[Path, ...], form: str | None, out: Path | None) -> None:
-    """Rank the results."""
-    from cia_bench.leaderboard.export import export, write_board
+def leaderboard(
+    results: tuple[Path, ...],
+    sources: tuple[str, ...],
+    protocol: str | None,
+    max_params: int | None,
+    max_dim: int | None,
+    sort: str | None,
+    compare: tuple[tuple[str, str], ...],
+    with_reported: bool,
+    form: str | None,
+    out: Path | None,
+) -> None:
+    """Rank the results, and say which differences are real."""
+    from cia_bench.leaderboard.arranging import choose, sort_rows, with_published
+    from cia_bench.leaderboard.export import export, format_of, write_board
     from cia_bench.leaderboard.table import rank, read_results
 
-    rankings = rank(read_results(list(results)))
-    form = form or (out.suffix.removeprefix(".") if out else "") or "table"
+    chosen = choose(read_results(list(results)), protocol, max_params, max_dim)
+    rankings = rank(chosen, sources, compare)
+    if with_reported:
+        rankings = with_published(rankings, among=True)
+    if sort is not None:
+        rankings = [sort_rows(ranking, sort) for ranking in rankings]
+    if not with_reported:
+        rankings = with_published(rankings)
+    form = form or (format_of(out) if out else "table")
     if out is None:
         click.echo(export(rankings, form), nl=False)
         return

@@ -37,6 +37,7 @@ def make_ranking(rows: list[Row], sources: list[str], groups: int = 0, protocol:
     constant = Row(CONSTANT, {source: score(0.55) for source in sources}, score(0.55, 0.015), constant=True)
     return Ranking(
         protocol=f"protocol {protocol}, ridge probe",
+        protocol_name=protocol,
         metric="accuracy",
         level=0.95,
         sources={source: {"groups": groups, "clips": 3096, "fingerprint": source[0] * 64} for source in sources},

@@ -5,10 +5,10 @@ from importlib.resources import files
 
 from cia_bench.errors import printable
 from cia_bench.leaderboard.columns import Column, columns_of, score_of
-from cia_bench.leaderboard.export import notes, title, warning
 from cia_bench.leaderboard.look import KINDS, SCALE, groups_of, kind_of, rgb
 from cia_bench.leaderboard.rows import Row
 from cia_bench.leaderboard.table import Ranking
+from cia_bench.leaderboard.wording import notes, title, warning
 from cia_bench.pages import escape, page
 
 SCRIPTS = ("table.js", "explore.js", "bubbles.js", "forest.js", "heat.js", "main.js")

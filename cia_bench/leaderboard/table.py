@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
@@ -27,14 +27,16 @@ class Comparison:
     interval: tuple[float, float]
     p: float  # two-sided
     p_adjusted: float  # for all pairs of the ranking (Holm)
-    sources: dict[str, dict] = field(default_factory=dict)  # by source: difference, interval, p
+    sources: dict[str, dict]  # by source: difference, interval, p
+    asked: bool  # for this pair, not only the next one down the table
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Comparable rows, best first, the constant answer last."""
+    """Comparable rows, best first, then the constant answer, then published numbers that stand apart."""
 
     protocol: str  # as words
+    protocol_name: str  # of protocols.PROTOCOLS
     metric: str  # what a score is: accuracy or balanced accuracy
     level: float  # of the intervals
     sources: dict[str, dict]  # by name: groups, clips, fingerprint
@@ -132,10 +134,11 @@ def _ranking(results: list[tuple[Path, dict]], sources: list[str], compare: Sequ
             rows[place] = replace(rows[place], rank_interval=(low, high), tie_group=standing.ties[place])
         names = [row.model for row in rows]
         asked = [(names.index(a), names.index(b)) for a, b in compare if {a, b} <= set(names)]
-        pairs = asked if compare else list(pairwise(order))
-        comparisons = _comparisons(meeting, standing, names, pairs, level)
+        pairs = asked or list(pairwise(order))
+        comparisons = _comparisons(meeting, standing, names, pairs, level, bool(asked))
     return Ranking(
         protocol=f"protocol {record['protocol']['name']}, {record['protocol']['probe']['name']} probe",
+        protocol_name=record["protocol"]["name"],
         metric="balanced accuracy" if rules.balanced else "accuracy",
         level=level,
         sources={
@@ -149,7 +152,7 @@ def _ranking(results: list[tuple[Path, dict]], sources: list[str], compare: Sequ
 
 
 def _comparisons(
-    meeting: Meeting, standing: Standing, names: list[str], pairs: list[tuple[int, int]], level: float
+    meeting: Meeting, standing: Standing, names: list[str], pairs: list[tuple[int, int]], level: float, asked: bool
 ) -> list[Comparison]:
     if not pairs:
         return []
@@ -162,6 +165,7 @@ def _comparisons(
             **mean,
             p_adjusted=float(standing.p_adjusted[one, other]),
             sources={name: found[number] for name, found in by_source.items()},
+            asked=asked,
         )
         for number, (one, other, mean) in enumerate(zip(a, b, differences(meeting.mean, a, b, level), strict=True))
     ]
