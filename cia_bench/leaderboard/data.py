@@ -5,7 +5,7 @@ import io
 import json
 from decimal import Decimal
 
-from cia_bench.errors import printable
+from cia_bench.errors import ResultError, printable
 from cia_bench.leaderboard.rows import Row
 from cia_bench.leaderboard.table import Ranking
 from cia_bench.leaderboard.wording import status
@@ -16,7 +16,15 @@ FORMULA = "=+-@＝＋－＠"  # what a spreadsheet takes for the beginning of on
 
 
 def as_json(rankings: list[Ranking]) -> str:
-    """All that is known of each row, in fractions; see leaderboard.schema.json."""
+    """All that is known of each row, in fractions; see leaderboard.schema.json.
+
+    Raises ResultError for a result with a number that JSON does not have, in what nothing else looks at.
+    """
+    for row in (row for ranking in rankings for row in ranking.rows):
+        try:
+            json.dumps([row.groups, row.contamination], allow_nan=False)
+        except ValueError as error:
+            raise ResultError(f"the result of {row.model!r} holds NaN or infinity: score it again") from error
     return json.dumps({"format": FORMAT, "rankings": list(map(_ranking, rankings))}, allow_nan=False) + "\n"
 
 

@@ -56,7 +56,7 @@ def make_row(record: dict, folder: Path) -> Row:
     try:
         row = _row(record, verified)
         problem = _problem(row)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         problem = f"{type(error).__name__} {error}"
     if problem:
         raise ResultError(f"{folder / RESULT_FILE} is no result of cia eval: {problem}")

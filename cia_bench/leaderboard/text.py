@@ -59,6 +59,7 @@ def as_markdown(rankings: list[Ranking]) -> str:
 def markdown(text: str) -> str:
     """Text that Markdown shows as it is: characters that could begin markup, HTML or an address are escaped."""
     text = re.sub(r"([\\`*_{}\[\]<>|~&$#!@])", r"\\\1", printable(text))
+    text = re.sub(r"^([0-9]*)([-+.)])", r"\1\\\2", text)  # would begin a list
     return re.sub(r"(?i)(https?|ftp)(://)|(www)(\.)", r"\1\3&#8203;\2\4", text)  # GitHub links bare addresses
 
 
