@@ -11,7 +11,11 @@ from pathlib import Path
 import pytest
 import requests
 
-PHONE, DESK = (390, 844), (1280, 900)  # CSS pixels
+PHONE, TABLET, DESK = (390, 844), (820, 1180), (1280, 900)  # CSS pixels
+KEYS = {  # of the WebDriver protocol
+    **{"Tab": "\ue004", "Enter": "\ue007", "Escape": "\ue00c", "End": "\ue010", "Home": "\ue011"},
+    **{"ArrowLeft": "\ue012", "ArrowUp": "\ue013", "ArrowRight": "\ue014", "ArrowDown": "\ue015"},
+}
 OPTIONS = {
     "goog:chromeOptions": {
         "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"]
@@ -52,9 +56,26 @@ class Browser:
     def log(self, kind: str) -> list[dict]:
         return self.post("/se/log", {"type": kind})
 
-    def run(self, script: str):
+    def run(self, script: str, *arguments):
         """What a function body in JavaScript returns; it runs whatever the page's own policy is."""
-        return self.post("/execute/sync", {"script": script, "args": []})
+        return self.post("/execute/sync", {"script": script, "args": arguments})
+
+    def run_until_done(self, script: str, *arguments):
+        """What a function body in JavaScript hands to `done`."""
+        script = f"const done = arguments[arguments.length - 1]; {script}"
+        return self.post("/execute/async", {"script": script, "args": arguments})
+
+    def press(self, *keys: str) -> None:
+        """Press keys one after the other, each a letter or a name of KEYS."""
+        strokes = [{"type": kind, "value": KEYS.get(key, key)} for key in keys for kind in ("keyDown", "keyUp")]
+        self.post("/actions", {"actions": [{"type": "key", "id": "keys", "actions": strokes}]})
+
+    def point(self, x: float, y: float, *then: str) -> None:
+        """Move the mouse to a place on the screen; `then` may be pointerDown and pointerUp."""
+        moves = [{"type": "pointerMove", "x": round(x), "y": round(y), "duration": 0}]
+        moves += [{"type": kind, "button": 0} for kind in then]
+        mouse = {"type": "pointer", "id": "mouse", "parameters": {"pointerType": "mouse"}, "actions": moves}
+        self.post("/actions", {"actions": [mouse]})
 
     def requested(self) -> list[str]:
         """Every address that was asked for since the page was opened, the page's own too."""
