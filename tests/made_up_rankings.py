@@ -1,9 +1,11 @@
 """Rankings of models that nobody made, for what draws them; a group's accuracies scatter around its model's."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from cia_bench.leaderboard.rows import CONSTANT, Row
-from cia_bench.leaderboard.table import Ranking
+from cia_bench.leaderboard.table import Comparison, Ranking
 
 PARAMETERS = {"pixels": None, "dinov2-small-reg": 22_100_000, "clip-b16": 86_200_000, "siglip2-base": 92_900_000}
 VIDEO_MODELS = {"videomae-large": (304_000_000, 1024), "vjepa-large": (305_000_000, 1024)}
@@ -31,8 +33,14 @@ def make_row(name: str, accuracies: dict[str, float], groups: int = 0, seed: int
     return Row(name, scores, mean, groups=cells, **known)
 
 
+def compare(a: str, b: str, sources: list[str]) -> Comparison:
+    """Two models that differ by two points, which is within their interval."""
+    part = {"difference": 0.02, "interval": (-0.01, 0.05), "p": 0.2}
+    return Comparison(a, b, **part, p_adjusted=0.4, sources={source: part for source in sources}, asked=False)
+
+
 def make_ranking(rows: list[Row], sources: list[str], groups: int = 0, protocol: str = "paper") -> Ranking:
-    """The rows, best first, with the constant answer, which scores 55 percent."""
+    """The rows, best first, the constant answer, which scores 55 percent, and what was reported."""
     rows = sorted(rows, key=lambda row: (row.mean is None, -row.mean["accuracy"] if row.mean else 0, row.model))
     constant = Row(CONSTANT, {source: score(0.55) for source in sources}, score(0.55, 0.015), constant=True)
     return Ranking(
@@ -41,8 +49,8 @@ def make_ranking(rows: list[Row], sources: list[str], groups: int = 0, protocol:
         metric="accuracy",
         level=0.95,
         sources={source: {"groups": groups, "clips": 3096, "fingerprint": source[0] * 64} for source in sources},
-        rows=[*rows, constant],
-        comparisons=[],
+        rows=[*(row for row in rows if row.measured), constant, *(row for row in rows if row.reported)],
+        comparisons=[compare(a, b, sources) for a, b in pairwise(row.model for row in rows if row.measured)],
         notes=[],
     )
 

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -13,6 +14,7 @@ from test_leaderboard import EPIC, make_record, save
 
 from cia_bench.cli import main
 from cia_bench.leaderboard.html import as_html
+from cia_bench.leaderboard.rows import Row
 
 HOSTILE = [
     "</script><script>alert(1)</script>",
@@ -59,10 +61,10 @@ def data_of(text: str) -> dict:
 
 def test_the_table_says_to_a_screen_reader_what_its_cells_are_and_how_it_is_sorted():
     page = Parsed(as_html([make_published_like()]))
-    assert len(page.of("table")) == len(page.of("caption")) == 1
-    columns = page.of("th", scope="col")
-    assert len(columns) == len(page.of("th", scope="col", **{"aria-sort": "none"})) == 1 + len(page.texts["td"]) / 18
-    assert len(page.of("th", scope="row")) == 18  # 17 models and the constant answer
+    assert len(page.of("table")) == 2 and len(page.of("caption")) == 1
+    columns = page.of("th", scope="col", **{"aria-sort": "none"})
+    assert len(page.of("th", scope="row")) == 18 + 13  # models and the constant answer; differences
+    assert len(page.texts["td"]) == 18 * (len(columns) - 1) + 13 * 5
     assert page.texts["th"][:6] == ["model", "rank", "ties", "epic", "ssv2", "mean"]
     labelled = re.findall(r"<label[^>]*>[^<]*<(?:input|select)", as_html([make_published_like()]))
     assert len(labelled) == len(page.of("input")) + len(page.of("select"))
@@ -75,14 +77,17 @@ def test_a_row_shows_what_is_known_of_a_model_and_nothing_where_nothing_is():
     assert page.texts["th"][:7] == ["model", "rank", "epic", "parameters", "embedding", "frames", "encoder"]
     assert page.texts["td"][:6] == ["1–3", "70.0 [67.5, 72.5]", "22.0M", "6,144", "16", "a"]
     assert page.texts["td"][6:12] == ["", "60.0 [57.5, 62.5]", "", "", "", ""]
-    assert page.texts["td"][12:] == ["", "55.0 [52.5, 57.5]", "", "", "", ""]
+    assert page.texts["td"][12:18] == ["", "55.0 [52.5, 57.5]", "", "", "", ""]
+    assert page.texts["td"][18:] == ["+2.0 [-1.0, +5.0]", "0.2", "0.4"] and page.texts["th"][-1] == "a:concat minus b"
 
 
 def test_reported_and_unverified_rows_are_marked_and_only_measured_ones_are_best():
-    page = Parsed(as_html([make_published_like()]))
+    ranking = make_published_like()
+    equal = Row("as good", {}, ranking.rows[0].mean, reported=True)
+    page = Parsed(as_html([replace(ranking, rows=[*ranking.rows, equal])]))
     names = [text for text in page.texts["th"] if "reported" in text or "verified" in text]
     assert sorted(names) == [
-        *("CTP reported", "LiFT reported", "Perception Encoder reported"),
+        *("CTP reported", "LiFT reported", "Perception Encoder reported", "as good reported"),
         *("videomae-large unverified", "vjepa-large verified"),
     ]
     best = [attributes["data-value"] for attributes in page.of("td", **{"class": "number best"})]

@@ -5,6 +5,7 @@ from importlib.resources import files
 
 from cia_bench.errors import printable
 from cia_bench.leaderboard.columns import Column, columns_of, score_of
+from cia_bench.leaderboard.html_table import differences_table, models_of, ranking_table
 from cia_bench.leaderboard.look import KINDS, SCALE, groups_of, kind_of, rgb
 from cia_bench.leaderboard.rows import Row
 from cia_bench.leaderboard.table import Ranking
@@ -12,7 +13,6 @@ from cia_bench.leaderboard.wording import notes, title, warning
 from cia_bench.pages import escape, page
 
 SCRIPTS = ("table.js", "explore.js", "bubbles.js", "forest.js", "heat.js", "main.js")
-LONG = 40  # rows, from which on a table scrolls within itself, under its header
 
 
 def as_html(rankings: list[Ranking]) -> str:
@@ -59,7 +59,8 @@ def _section(number: int, ranking: Ranking) -> str:
     listed = "".join(f"<li>{escape(line)}</li>" for line in notes(ranking))
     return (
         f'<section id="{name}" aria-labelledby="{name}-title">\n<h2 id="{name}-title">{escape(title(ranking))}</h2>\n'
-        f'<ul class="note">{listed}</ul>\n{_filters(ranking)}{_table(ranking)}{_charts(ranking)}</section>\n'
+        f'<ul class="note">{listed}</ul>\n{_filters(ranking)}{ranking_table(ranking)}{differences_table(ranking)}'
+        f"{_charts(ranking)}</section>\n"
     )
 
 
@@ -77,72 +78,8 @@ def _filters(ranking: Ranking) -> str:
     )
 
 
-def _table(ranking: Ranking) -> str:
-    columns = columns_of(ranking)
-    models, constant = _models(ranking), [row for row in ranking.rows if row.constant]
-    best = _best(columns, models)
-    rows = "".join(f'<tr data-model="{index}">{_cells(columns, row, best)}</tr>\n' for index, row in enumerate(models))
-    last = "".join(f"<tr>{_cells(columns, row, {})}</tr>\n" for row in constant)
-    extent = "board long" if len(models) > LONG else "board"
-    return (
-        f'<div class="{extent}" tabindex="0" role="region" aria-label="{escape(title(ranking))}">\n'
-        f"<table>\n<caption>{escape(title(ranking))}</caption>\n<thead><tr>{_headers(columns)}</tr></thead>\n"
-        f"<tbody>\n{rows}</tbody>\n<tfoot>\n{last}</tfoot>\n</table>\n</div>\n"
-    )
-
-
-def _models(ranking: Ranking) -> list[Row]:
-    return [row for row in ranking.rows if not row.constant]
-
-
-def _headers(columns: list[Column]) -> str:
-    first = '<th scope="col" aria-sort="none" data-first="ascending"><button type="button">model</button></th>'
-    return first + "".join(
-        f'<th scope="col" aria-sort="none" data-first="{"ascending" if column.words else column.best_first}"'
-        f'{_class(column)}><button type="button" title="{escape(column.says)}">{escape(column.name)}</button></th>'
-        for column in columns
-    )
-
-
-def _class(column: Column, best: bool = False) -> str:
-    return f' class="{"words" if column.words else "number"}{" best" if best else ""}"'
-
-
-def _best(columns: list[Column], models: list[Row]) -> dict[str, float]:
-    """The highest score of a measured row, by column."""
-    measured = [row for row in models if row.measured]
-    scored = {column.name: [column.value(row) for row in measured] for column in columns if column.score}
-    return {
-        name: max((value for value in values if value is not None), default=None) for name, values in scored.items()
-    }
-
-
-def _cells(columns: list[Column], row: Row, best: dict[str, float]) -> str:
-    name = f'<th scope="row" data-value="{escape(row.model)}"><bdi>{escape(row.model)}</bdi>{_badges(row)}</th>'
-    return name + "".join(_cell(column, row, best) for column in columns)
-
-
-def _cell(column: Column, row: Row, best: dict[str, float]) -> str:
-    value = column.value(row)
-    if value is None:
-        return f'<td data-value=""{_class(column)}></td>'
-    main, bracket, interval = escape(column.text(row)).partition(" [")
-    shown = (
-        f'{main} <span class="range">[{interval}</span>' if bracket and not column.words else escape(column.text(row))
-    )
-    is_best = row.measured and best.get(column.name) == value
-    return f'<td data-value="{escape(value)}"{_class(column, is_best)}>{shown}</td>'
-
-
-def _badges(row: Row) -> str:
-    badges = ["reported"] if row.reported else []
-    if row.verified is not None:
-        badges.append("verified" if row.verified else "unverified")
-    return "".join(f' <span class="badge {badge}">{badge}</span>' for badge in badges)
-
-
 def _charts(ranking: Ranking) -> str:
-    kinds = {kind_of(row) for row in _models(ranking)}
+    kinds = {kind_of(row) for row in models_of(ranking)}
     legend = "".join(f'<li class="kind-{kind}">{words}</li>' for kind, (words, *_) in KINDS.items() if kind in kinds)
     options = "".join(f'<option value="{index}">{escape(name)}</option>' for index, name in enumerate(_scored(ranking)))
     gradient = ", ".join(f"{colour} {percent}%" for percent, colour in SCALE)
@@ -200,7 +137,7 @@ def _data(ranking: Ranking) -> dict:
                 "words": _words(columns, row),
                 "cells": _by_group(row, groups),
             }
-            for row in _models(ranking)
+            for row in models_of(ranking)
         ],
     }
 
@@ -217,6 +154,7 @@ def _numbers(score: dict | None) -> list[float | None] | None:
 def _words(columns: list[Column], row: Row) -> str:
     """All that is known of a row, a line each."""
     known = [f"{column.name}: {column.text(row)}" for column in columns if column.value(row) is not None]
+    known += [f"reported by {row.reported_by}"] if row.reported_by else []
     return "\n".join(map(printable, [row.model + (" (reported)" if row.reported else ""), *known]))
 
 

@@ -1,7 +1,7 @@
 """How models and accuracies look in charts, on the page and in pictures: one colour a kind, one scale of colours.
 
-Kinds have colours of Okabe and Ito's palette; the scale goes from orange over white, which is 50 percent, to blue. Neither
-needs telling red from green.
+Kinds have colours of Okabe and Ito's palette; the scale goes from orange over white, which is 50 percent, to blue.
+Neither needs telling red from green.
 """
 
 from cia_bench.leaderboard.rows import Row

@@ -12,10 +12,11 @@ function compare(a, b, sign) {
 
 function sortBy(table, column, direction) {
   const sign = direction === "ascending" ? 1 : -1;
-  const body = table.tBodies[0];
-  const rows = [...body.rows].map((row) => [row.cells[column].dataset.value, row]);
-  rows.sort(([a], [b]) => compare(a, b, sign)); // stable: rows that tie keep their order
-  body.append(...rows.map(([, row]) => row));
+  for (const body of table.tBodies) { // what stands apart stays apart
+    const rows = [...body.rows].map((row) => [row.cells[column].dataset.value, row]);
+    rows.sort(([a], [b]) => compare(a, b, sign)); // stable: rows that tie keep their order
+    body.append(...rows.map(([, row]) => row));
+  }
   for (const header of table.tHead.rows[0].cells) {
     header.setAttribute("aria-sort", header.cellIndex === column ? direction : "none");
   }
@@ -47,7 +48,8 @@ function readFilters(form) {
 function makeTable(section, ranking, changed) {
   const table = section.querySelector("table");
   const form = section.querySelector("form");
-  const rows = [...table.tBodies[0].rows];
+  const modelRows = () => [...table.querySelectorAll("tr[data-model]")];
+  const rows = modelRows();
 
   for (const header of table.tHead.rows[0].cells) {
     header.querySelector("button").addEventListener("click", () => {
@@ -74,6 +76,5 @@ function makeTable(section, ranking, changed) {
   form.hidden = false;
   filter();
 
-  return () =>
-    [...table.tBodies[0].rows].filter((row) => !row.hidden).map((row) => ranking.models[row.dataset.model]);
+  return () => modelRows().filter((row) => !row.hidden).map((row) => ranking.models[row.dataset.model]);
 }
