@@ -157,7 +157,7 @@ def test_pointing_at_a_mark_shows_its_details_and_leaving_hides_them(board):
     board.point(".bubble.kind-reported")
     assert board.tip()[0] == "LiFT (reported)" and "parameters: 30.0M" in board.tip()
     board.bring(".forest svg")
-    board.point(".forest .row:nth-of-type(2) .dot")
+    board.point(".forest .row .dot")
     assert board.tip()[0] == "siglip2-base:lift" and "mean: 76.5 [75.0, 78.0]" in board.tip()
     left, top, _, _ = board.bring("canvas")
     board.browser.point(left + 5, top + 5)

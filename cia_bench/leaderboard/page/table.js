@@ -72,7 +72,6 @@ function makeTable(section, ranking, changed) {
   };
   form.addEventListener("input", filter);
   form.addEventListener("reset", () => setTimeout(filter)); // after the fields are empty
-  form.addEventListener("submit", (event) => event.preventDefault());
   form.hidden = false;
   filter();
 
