@@ -701,12 +701,13 @@ def heatmap(results: tuple[Path, ...], out: Path) -> None:
 
 
 def _draw_rankings(kind: str, results: tuple[Path, ...], out: Path) -> None:
+    from cia_bench.leaderboard.arranging import with_published
     from cia_bench.leaderboard.charts import draw_chart
     from cia_bench.leaderboard.table import rank, read_results
     from cia_bench.pictures import check_ending
 
     check_ending(out)
-    draw_chart(kind, rank(read_results(list(results))), out)
+    draw_chart(kind, with_published(rank(read_results(list(results)))), out)
     click.echo(printable(f"wrote {out}"))
 
 

@@ -1,4 +1,4 @@
-"""The columns of a ranking on the page: what each shows, and by what it sorts."""
+"""The columns of a ranking: what each shows, and by what it sorts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -64,7 +64,7 @@ function makeForest(figure, ranking) {
     words: (mark) => marks[mark].model.words,
     light: (lit) => {
       marks.forEach(({ element }, index) => element.classList.toggle("lit", index === lit));
-      return lit === null ? null : marks[lit].element;
+      return lit === null ? null : marks[lit].element.querySelector(".dot") ?? marks[lit].element;
     },
   });
   return redraw;
