@@ -1,11 +1,11 @@
 """The summaries without weights: the mean of a clip's frame vectors, all of them side by side, or one of them."""
 
-import hashlib
 from collections.abc import Sequence
 
 import numpy as np
 
 from cia_bench.encoders import Summary
+from cia_bench.frame_order import random_time
 
 
 class Mean(Summary):
@@ -41,7 +41,5 @@ class RandomFrame(Summary):
     """One frame's vector at a random time, which the clip's id decides: (N, T, D) -> (N, D)."""
 
     def __call__(self, sequences: np.ndarray, clip_ids: Sequence[str]) -> np.ndarray:
-        T = sequences.shape[1]
-        digests = [hashlib.sha256(clip_id.encode("utf-8", "surrogatepass")).digest() for clip_id in clip_ids]
-        times = np.array([int.from_bytes(digest[:8], "big") % T for digest in digests])
-        return sequences[np.arange(len(sequences)), times]
+        N, T = sequences.shape[:2]
+        return sequences[np.arange(N), [random_time(clip_id, T) for clip_id in clip_ids]]

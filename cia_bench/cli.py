@@ -367,6 +367,13 @@ def check(model: str, weights: tuple[str, ...], device: str) -> None:
     help="local, or ray: the Ray cluster of RAY_ADDRESS, else one of this machine.",
 )
 @click.option("--shard", metavar="I/N", help="Embed only the I-th of N parts of the clips, into a part of the store.")
+@click.option(
+    "--order",
+    default="forward",
+    show_default=True,
+    help="In which an encoder gets frames; reversed and shuffled, for cia eval --controls, go into OUT/reversed and "
+    "OUT/shuffled.",
+)
 @retry_option
 def extract(
     models: tuple[str, ...],
@@ -405,6 +412,18 @@ def _extract(models, data, sources, videos, out, weights: dict[str, str], device
             first = done.failures.iloc[0]
             more = f"; {len(done.failures) - 1} more in failures.parquet" if len(done.failures) > 1 else ""
             click.echo(printable(f"{done.encoder}: failed {first.clip_id}: {first.reason}{more}"))
+
+
+def _extract_changed(model: str, data, sources, videos, out, weights: dict[str, str], device, retry_failed) -> None:
+    """Embed reversed and shuffled frames with a model's video encoders; a frame encoder's sequences are there."""
+    from cia_bench.encoders import parse_parts
+    from cia_bench.frame_order import REVERSED, SHUFFLED
+    from cia_bench.store import embeds_clips
+
+    names = [part.encoder for part in parse_parts(model) if embeds_clips(out, part.encoder)]
+    own = {name: place for name, place in weights.items() if name in names}
+    for order in (REVERSED, SHUFFLED) if names else ():
+        _extract(names, data, sources, videos, out, own, device, retry_failed, order=order)
 
 
 def _check_summaries(model: str, weights: dict[str, str]) -> None:
@@ -487,6 +506,9 @@ def convert(model: str, file: Path, out: Path) -> None:
 @device_option
 @click.option("--protocol", help="paper, as published (default), or strict, to claim with.")
 @click.option("--probe", help="ridge (default), logistic, mlp, or attentive, for a frame encoder without a summary.")
+@click.option(
+    "--controls", is_flag=True, help="Also score with frames reversed, shuffled, averaged, alone, and fewer of them."
+)
 @click.option("--parameters", type=int, help="Number of parameters of a file's model, for the leaderboard.")
 @click.option(
     "--min-coverage",
@@ -511,6 +533,7 @@ def evaluate(
     device: str,
     protocol: str | None,
     probe: str | None,
+    controls: bool,
     parameters: int | None,
     min_coverage: float | None,
     retry_failed: bool,
@@ -537,6 +560,8 @@ def evaluate(
         if settings.new_probe().takes_frames:
             check_frames(model, combine)
         _extract([model], data, sources, videos, embeddings, given, device, retry_failed)
+        if controls and not settings.new_probe().takes_frames:
+            _extract_changed(model, data, sources, videos, embeddings, given, device, retry_failed)
     elif videos is not None:
         raise ConfigError("--videos is to extract embeddings from; with --embeddings they are there already")
     elif retry_failed:
@@ -545,7 +570,9 @@ def evaluate(
         from cia_bench.encoders import choose_device
 
         device = choose_device(device)
-    result = evaluate_embeddings(embeddings, data, model, parameters, sources, settings, given, device, combine)
+    result = evaluate_embeddings(
+        embeddings, data, model, parameters, sources, settings, given, device, combine, controls
+    )
     folder = write_result(result, out)
     click.echo(str(result))
     click.echo(f"wrote {folder}")

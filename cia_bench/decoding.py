@@ -11,6 +11,7 @@ import torch  # not only for its one call below: workers share what this module 
 
 from cia_bench.encoders import FrameSpec
 from cia_bench.errors import DecodeError
+from cia_bench.frame_order import FORWARD, TAKES
 from cia_bench.video import read_frame_sets
 from cia_bench.workers import Lost, call_ahead
 
@@ -25,6 +26,8 @@ class Job:
     start_s: float | None
     stop_s: float | None
     wanted: tuple[FrameSpec, ...]
+    order: str = FORWARD  # of the frames, one of frame_order.ORDERS
+    clip_id: str = ""  # which decides how they are shuffled
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,12 @@ def decode(job: Job) -> Decoded:
     torch.set_num_threads(1)  # the other workers have the other cores
     try:
         read = read_frame_sets(job.path, job.start_s, job.stop_s, [spec.count for spec in job.wanted])
-        squares = tuple(spec.crop(frames.images) for spec, frames in zip(job.wanted, read, strict=True))
-        return Decoded(squares, tuple(frames.times_s for frames in read), read[0].cut)
+        orders = [TAKES[job.order](job.clip_id, spec.count) for spec in job.wanted]
+        squares = tuple(
+            spec.crop(frames.images)[order] for spec, frames, order in zip(job.wanted, read, orders, strict=True)
+        )
+        times_s = tuple(frames.times_s[order] for frames, order in zip(read, orders, strict=True))
+        return Decoded(squares, times_s, read[0].cut)
     except DecodeError as error:
         return Decoded(failure=str(error))
     except MemoryError:

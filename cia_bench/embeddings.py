@@ -33,6 +33,17 @@ FORMS = (
 
 
 @dataclass(frozen=True)
+class StoredModel:
+    """A model whose embeddings lie in a store, by what reads them: see load_model."""
+
+    store: Path
+    parts: tuple[ModelName, ...]
+    weights: Mapping[str, str]
+    device: str
+    combine: str
+
+
+@dataclass(frozen=True)
 class Embeddings:
     """One finite vector a clip, or one a frame; ids are unique."""
 
@@ -42,6 +53,7 @@ class Embeddings:
     origin: dict  # what they are, for the record: name, digest of the content, dtype, number of clips
     parameters: int | None = None  # of the model that made them, where that is known
     failures: Mapping[str, str] = field(default_factory=dict)  # clips that could not be embedded, and why
+    model: StoredModel | None = None  # that reads their frames again; None: they come from a file, without frames
 
 
 def load_model(
@@ -72,16 +84,17 @@ def load_model(
     if frames:
         check_frames("+".join(map(str, parts)), combine)
     only = None if only is None else list(only)  # read once for each encoder
+    read = StoredModel(store, parts, weights, device, combine)
     stored = {encoder: read_store(store, encoder, only) for encoder in dict.fromkeys(part.encoder for part in parts)}
     if frames:
-        return _load_frames(store, parts[0], stored[parts[0].encoder])
+        return replace(_load_frames(store, parts[0], stored[parts[0].encoder]), model=read)
     loaded = [_load_part(store, part, stored[part.encoder], weights, device) for part in parts]
     if len(parts) == 1 and combine == RAW:
-        return loaded[0]
+        return replace(loaded[0], model=read)
     shared = Counter(part.encoder for part in parts)
     counted_again = sum((times - 1) * stored[encoder].record["parameters"] for encoder, times in shared.items())
     whole = _combine(store, loaded, combine)
-    return replace(whole, parameters=sum(part.parameters for part in loaded) - counted_again)
+    return replace(whole, parameters=sum(part.parameters for part in loaded) - counted_again, model=read)
 
 
 def check_frames(model: str, combine: str) -> None:

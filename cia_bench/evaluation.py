@@ -9,10 +9,11 @@ import pandas as pd
 
 from cia_bench.build import Data, read_data, versions
 from cia_bench.combined import RAW, check_combination, name_with
+from cia_bench.controls.scores import score_controls
 from cia_bench.coverage import count_coverage, refuse_low_coverage
 from cia_bench.embeddings import Embeddings, load_embeddings, load_model
 from cia_bench.errors import BuildError, ConfigError, EmbeddingError, ProbeError, some
-from cia_bench.probes import Probe, RidgeRefits, count_balanced, fit_chosen, make_folds
+from cia_bench.probes import RidgeRefits, count_balanced, make_folds
 from cia_bench.protocols import EvaluationSettings
 from cia_bench.results import Result
 from cia_bench.scoring import group_rows, mean_over_sources, score_source
@@ -32,6 +33,7 @@ def evaluate(
     weights: Mapping[str, str] | None = None,
     device: str = "cpu",
     combine: str = RAW,
+    controls: bool = False,
 ) -> Result:
     """Fit a probe on each group's training clips and score its validation clips (arXiv 2509.08502, linear probe).
 
@@ -41,7 +43,8 @@ def evaluate(
     load_model); otherwise it names the model, by default after the file. `parameters` is its number of parameters.
     Without `sources`, all built sources that have any embedding are scored, the others are listed in the record. Clips
     that failed to embed in a store are left out, which the record's coverage tells by source and group; a source that
-    lacks more than settings.min_coverage allows is refused.
+    lacks more than settings.min_coverage allows is refused. With `controls` the record tells how the model scores once
+    time is changed (see cia_bench.controls).
 
     Raises EmbeddingError if embeddings are unreadable, repeated, not finite, of clips that are not in `data`, lacking
     for some clip of a scored source, or if too many of a source's clips failed; BuildError if the data is damaged or a
@@ -94,6 +97,9 @@ def evaluate(
         ),
         "versions": versions(),
     }
+    if controls:
+        record["controls"], by_group = score_controls(loaded, clips, predictions, settings)
+        record["groups"] = [row | by_group.get(row["group_id"], {}) for row in record["groups"]]
     return Result(record, predictions[PREDICTIONS.schema.names])
 
 
@@ -191,7 +197,7 @@ def _score_group(clips: pd.DataFrame, embeddings: Embeddings, settings: Evaluati
             raise BuildError(f"group {group_id!r} has no clip of label {label} in {split}; {why}")
     learnt, new = embeddings.vectors[train.row], embeddings.vectors[validation.row]
     try:
-        probe = _fitted(learnt, train, settings)
+        probe = settings.fit_probe(learnt, train.label.to_numpy(), train.unit.to_numpy())
         score = probe.decision_function(new)
     except ProbeError as error:
         raise ProbeError(f"{embeddings.place}, group {group_id!r}: {error}") from error
@@ -200,13 +206,6 @@ def _score_group(clips: pd.DataFrame, embeddings: Embeddings, settings: Evaluati
         score=score, prediction=(score > 0).astype(np.int8), constant=np.int8(majority), train=len(train)
     )
     return _ScoredGroup(group_id, answers, _test(learnt, new, train, answers, settings))
-
-
-def _fitted(learnt: np.ndarray, train: pd.DataFrame, settings: EvaluationSettings) -> Probe:
-    labels = train.label.to_numpy()
-    if settings.rules.choose:
-        return fit_chosen(settings.new_probe(), learnt, labels, train.unit.to_numpy(), seed=settings.seed)
-    return settings.new_probe().fit(learnt, labels)
 
 
 def _test(

@@ -17,11 +17,12 @@ from cia_bench.clip_files import clips_to_embed, digest_videos
 from cia_bench.encoders import Encoder, FrameSpec, check_models, describe, load_encoder, parse_parts
 from cia_bench.engines import Batch, Embedded, Outcome, cores, embed_here
 from cia_bench.errors import ConfigError
+from cia_bench.frame_order import FORWARD, check_order
 from cia_bench.inference import BATCH, Embedder
 from cia_bench.precision import PRECISIONS
 from cia_bench.progress import Advance, Progress, silent
 from cia_bench.shares import Share
-from cia_bench.store import encoder_folder, folders_of, known_clips, read_failures
+from cia_bench.store import encoder_folder, folders_of, in_order, known_clips, order_folder, read_failures
 from cia_bench.store_writing import ShardWriter, locked, open_folder
 from cia_bench.tables import FAILURES, STORED
 
@@ -31,7 +32,7 @@ ENGINES = ("local", "ray")
 
 @dataclass(frozen=True)
 class ExtractionSettings:
-    """How clips are embedded; only dtype and precision change the numbers beyond their last digits."""
+    """How clips are embedded; only dtype, precision and order change the numbers beyond their last digits."""
 
     dtype: str | None = None  # of stored frame sequences, see store.open_folder
     precision: str = "float32"  # of the encoders' arithmetic, one of precision.PRECISIONS
@@ -39,8 +40,10 @@ class ExtractionSettings:
     workers: int | None = None  # processes that decode, with ray for each device; None: one a core
     engine: str = "local"  # one of ENGINES: this machine, or a Ray cluster (see ray_engine.embed_on_ray)
     share: Share | None = None  # of the clips; None: all
+    order: str = FORWARD  # in which an encoder gets a clip's frames, one of frame_order.ORDERS
 
     def __post_init__(self):
+        check_order(self.order)
         for what, choices in (("engine", ENGINES), ("precision", PRECISIONS)):
             chosen = getattr(self, what)
             if chosen not in choices:
@@ -82,7 +85,8 @@ def extract(
     once for all encoders. A clip that can't be decoded becomes a failure. A clip is embedded or tried again once its
     video's content or its interval, or the encoder's weights, frames, precision or dtype have changed; a failure in
     any case with `retry_failed`. A killed run loses at most the batch that it was embedding; with engine ray, which is
-    written in order too, up to 256 clips a device.
+    written in order too, up to 256 clips a device. Frames in another order than forward, for time controls, go into a
+    store within the store (see store.order_folder).
 
     Raises ConfigError for unknown models and missing video folders, EncoderError if an encoder does not load or gives
     no embedding, EmbeddingError if another process extracts into the store, WriteError from the disk.
@@ -96,19 +100,19 @@ def extract(
         for name in dict.fromkeys(part.encoder for part in parts)
     }
     embed = _engine(encoders, weights or {}, device, settings)
-    share = settings.share
+    share, out = settings.share, order_folder(out, settings.order)
     clips = _Clips(share.of_list(table) if share else table, folders)
     place, of_store = (share.folder(out), share.record(table)) if share else (out, None)
     with locked(place):
         writers, todo, failed = {}, {}, {}
         for name, encoder in encoders.items():
-            described = describe(name, encoder, settings.precision)
+            described = in_order(describe(name, encoder, settings.precision), settings.order)
             writers[name] = ShardWriter(open_folder(place, described, settings.dtype, of_store))
             todo[name], failed[name] = _todo(out, name, clips, writers[name], retry_failed)
         frames = {name: encoder.frames for name, encoder in encoders.items()}
         count = len(set().union(*todo.values()))
         if count:
-            shards = _shards(clips, todo, frames, settings.batch_size or BATCH)
+            shards = _shards(clips, todo, frames, settings)
             shards, ahead = itertools.tee(shards)  # the second is ahead of the first
             answers = embed(batch for shard in ahead for _, batch in shard.batches)
             with progress(f"extract {', '.join(encoders)}", count, "clips") as advance, contextlib.closing(answers):
@@ -211,30 +215,29 @@ class _Shard:
 
 
 def _shards(
-    clips: Iterable[_Clip], todo: Mapping[str, set[str]], frames: Mapping[str, FrameSpec], size: int
+    clips: Iterable[_Clip], todo: Mapping[str, set[str]], frames: Mapping[str, FrameSpec], settings: ExtractionSettings
 ) -> Iterator[_Shard]:
-    """What is to do: of each encoder its clips of `todo`, `size` clips a batch.
+    """What is to do: of each encoder its clips of `todo`, in batches.
 
     Shards and batches are cut from all clips, so that those of a killed run are the same when it is run again.
     """
+    size = settings.batch_size or BATCH
     by_source = itertools.groupby(clips, key=lambda clip: clip.source)
     for whole in itertools.chain.from_iterable(_batches(group, SHARD) for _, group in by_source):
-        batches = [_batch(part, todo, frames) for part in _batches(whole, size)]
+        batches = [_batch(part, todo, frames, settings.order) for part in _batches(whole, size)]
         batches = tuple((part, batch) for part, batch in batches if part)
         if batches:
             yield _Shard(whole[0].source, frozenset(clip.clip_id for clip in whole), batches)
 
 
 def _batch(
-    clips: list[_Clip], todo: Mapping[str, set[str]], frames: Mapping[str, FrameSpec]
+    clips: list[_Clip], todo: Mapping[str, set[str]], frames: Mapping[str, FrameSpec], order: str
 ) -> tuple[list[_Clip], Batch]:
     """Those of the clips that some encoder embeds, and the work on them."""
     wanted_by = {clip: [name for name in todo if clip.clip_id in todo[name]] for clip in clips}
     clips = [clip for clip in clips if wanted_by[clip]]
-    jobs = [
-        decoding.Job(clip.path, *clip.interval, tuple(dict.fromkeys(frames[name].pictures for name in wanted_by[clip])))
-        for clip in clips
-    ]
+    wanted = {clip: tuple(dict.fromkeys(frames[name].pictures for name in wanted_by[clip])) for clip in clips}
+    jobs = [decoding.Job(clip.path, *clip.interval, wanted[clip], order, clip.clip_id) for clip in clips]
     places = {name: tuple(n for n, clip in enumerate(clips) if name in wanted_by[clip]) for name in todo}
     return clips, Batch(tuple(jobs), {name: numbers for name, numbers in places.items() if numbers})
 

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from cia_bench.errors import ConfigError
-from cia_bench.probes import PROBES, Probe, build_probe
+from cia_bench.probes import PROBES, Probe, build_probe, fit_chosen
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,15 @@ class EvaluationSettings:
         """The probe as the protocol wants it, not fitted."""
         wanted = {"standardise": True, "class_weight": "balanced"} if self.rules.balanced else {}
         return build_probe(self.probe, **wanted)
+
+    def fit_probe(self, features: np.ndarray, labels: np.ndarray, units: np.ndarray) -> Probe:
+        """The probe fitted as the protocol wants it: features (N, ...), labels (N,), units (N,) that folds keep whole.
+
+        Raises ProbeError for what no probe can learn from.
+        """
+        if self.rules.choose:
+            return fit_chosen(self.new_probe(), features, labels, units, seed=self.seed)
+        return self.new_probe().fit(features, labels)
 
     def describe_protocol(self) -> dict:
         """What the protocol and its probe are, for a result's record."""

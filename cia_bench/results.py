@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from cia_bench.controls.record import controls_frame, controls_in_words, controls_problem, gain_in_words
 from cia_bench.coverage import COVERAGE, coverage_in_words, lowest_groups_in_words
 from cia_bench.errors import ResultError, TableError, printable
 from cia_bench.files import folder_name, read_json, whole_files, write_json
@@ -39,6 +40,11 @@ class Result:
         rows = [{"source": name, **source} for name, source in self.record["sources"].items()]
         return pd.json_normalize(rows, sep="_")
 
+    @property
+    def controls(self) -> pd.DataFrame:
+        """The time controls, a row a control and source (see controls.record.controls_frame); empty without any."""
+        return controls_frame(self.record.get("controls", {}))
+
     def __str__(self) -> str:
         """The scores in percent, one line a source and one for their mean."""
         model, protocol = self.record["model"], self.record["protocol"]["name"]
@@ -46,7 +52,8 @@ class Result:
         what = "balanced accuracy" if PROTOCOLS[protocol].balanced else "accuracy"
         lines = [f"{title}, {what} in percent with {100 * self.record['statistics']['level']:g}% interval:"]
         for name, score in self.record["sources"].items():
-            lines.append(f"  {name:<10} {_in_words(score)}; {score['groups']} groups, {score['clips']:,} clips")
+            gain = gain_in_words(self.record, name)
+            lines.append(f"  {name:<10} {_in_words(score, gain)}; {score['groups']} groups, {score['clips']:,} clips")
             missing = coverage_in_words(score)
             lines += [f"  {missing}"] if missing else []
             groups = [group for group in self.record["groups"] if group["source"] == name]
@@ -54,18 +61,19 @@ class Result:
             found = discoveries_in_words(groups)
             lines += [f"  {'':<10} {found}"] if found else []
         if len(self.record["sources"]) > 1:
-            lines.append(f"  {'mean':<10} {_in_words(self.record['mean'])}")
+            lines.append(f"  {'mean':<10} {_in_words(self.record['mean'], gain_in_words(self.record))}")
         lines += [f"  left out {source}: no embedding of its clips" for source in self.record["left_out_sources"]]
         split = PROTOCOLS[protocol].split
         lines += [
             f"  left out {group}: a label is missing on a side of {split}" for group in self.record["left_out_groups"]
         ]
+        lines += controls_in_words(self.record["controls"]) if "controls" in self.record else []
         return "\n".join(printable(line) for line in lines)
 
 
-def _in_words(score: dict) -> str:
+def _in_words(score: dict, gain: str) -> str:
     reason = "" if score["interval"] else " [no interval: nothing to resample]"
-    return f"{percent(score)}{reason}, a constant answer {100 * score['constant']['accuracy']:.1f}"
+    return f"{percent(score)}{reason}{gain}, a constant answer {100 * score['constant']['accuracy']:.1f}"
 
 
 def percent(score: dict) -> str:
@@ -181,6 +189,8 @@ def _record_problem(record: dict) -> str | None:
             for part in (score, score["constant"]):
                 if not _is_score(part["accuracy"], part["interval"]):
                     return f"accuracy {part['accuracy']!r} with interval {part['interval']!r} is no fraction"
+        if "controls" in record:
+            return controls_problem(record["controls"], sources)
     except (KeyError, TypeError, AttributeError) as error:
         return f"{type(error).__name__} {error}"
     return None

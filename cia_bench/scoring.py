@@ -28,19 +28,14 @@ def score_source(source: str, rows: pd.DataFrame, settings: EvaluationSettings) 
     `rows` are the source's predictions (columns of tables.PREDICTIONS). Where labels count equally, a group's accuracy
     is the mean of that on each of its labels, here and below.
     """
-    unit = "video" if rows.subject.isna().any() else "subject"
-    clusters = pd.factorize(rows[unit], sort=True)[0]
+    unit, clusters = resampled_clusters(rows)
     count = int(clusters.max()) + 1
-    groups = pd.factorize(rows.group_id)[0]
-    labels = rows.label.to_numpy(int) if settings.rules.balanced else None
     answers = ("prediction", "constant")
-    scores, draws = [group_mean(rows, answer, settings.rules.balanced) for answer in answers], [None, None]
-    if count > 1:  # one person or video alone says nothing of how others would differ
-        correct = np.stack([rows[answer] == rows.label for answer in answers]).astype(float)
-        generator = np.random.default_rng([settings.seed, *source.encode()])
-        draws = list(resample_group_mean(correct, groups, clusters, settings.draws, generator, labels))
+    scores = [group_mean(rows, answer, settings.rules.balanced) for answer in answers]
+    draws = resample(source, rows, np.stack([rows[answer] == rows.label for answer in answers]), settings)
+    draws = [None, None] if draws is None else list(draws)
     of_probe, of_constant = (
-        {"accuracy": score, "interval": _interval(drawn, settings.level, count)}
+        {"accuracy": score, "interval": interval_of(drawn, settings.level, count)}
         for score, drawn in zip(scores, draws, strict=True)
     )
     record = {
@@ -53,14 +48,40 @@ def score_source(source: str, rows: pd.DataFrame, settings: EvaluationSettings) 
     return SourceScore(record, *draws)
 
 
+def resampled_clusters(rows: pd.DataFrame) -> tuple[str, np.ndarray]:
+    """What is resampled of a source's predictions, subjects or videos, and the number of each row's, (N,) from 0."""
+    unit = "video" if rows.subject.isna().any() else "subject"
+    return unit, pd.factorize(rows[unit], sort=True)[0]
+
+
+def resample(source: str, rows: pd.DataFrame, right: np.ndarray, settings: EvaluationSettings) -> np.ndarray | None:
+    """Bootstrap values of the mean over groups, (A, draws), of what is `right`, (A, N), in a source's predictions.
+
+    A call with the same rows and settings draws the same. None where there is but one person or video: one alone says
+    nothing of how others would differ.
+    """
+    clusters = resampled_clusters(rows)[1]
+    if clusters.max() == 0:
+        return None
+    groups = pd.factorize(rows.group_id)[0]
+    labels = rows.label.to_numpy(int) if settings.rules.balanced else None
+    generator = np.random.default_rng([settings.seed, *source.encode()])
+    return resample_group_mean(right.astype(float), groups, clusters, settings.draws, generator, labels)
+
+
 def group_mean(rows: pd.DataFrame, answer: str, balanced: bool) -> float:
     """The accuracy of `answer`, a column of tables.PREDICTIONS, as a fraction, averaged over groups."""
-    right = (rows[answer] == rows.label).astype(float)
-    parts = right.groupby([rows.group_id, rows.label] if balanced else rows.group_id).mean()
-    return float(parts.groupby("group_id").mean().mean())
+    return float(group_accuracies(rows, rows[answer] == rows.label, balanced).mean())
 
 
-def _interval(draws: np.ndarray | None, level: float, clusters: int) -> list[float] | None:
+def group_accuracies(rows: pd.DataFrame, right: pd.Series, balanced: bool) -> pd.Series:
+    """Each group's accuracy, by its id, where `right` says how much of each row's answer is right, 0 to 1."""
+    parts = right.astype(float).groupby([rows.group_id, rows.label] if balanced else rows.group_id).mean()
+    return parts.groupby("group_id").mean()
+
+
+def interval_of(draws: np.ndarray | None, level: float, clusters: int) -> list[float] | None:
+    """The interval of bootstrap values of so many clusters, or None without any."""
     return None if draws is None else list(percentile_interval(draws, expanded_level(level, clusters)))
 
 
@@ -75,7 +96,7 @@ def mean_over_sources(parts: list[SourceScore], level: float) -> dict:
         together = None if any(one is None for one in draws) else np.mean(draws, axis=0)
         return {
             "accuracy": float(np.mean([one["accuracy"] for one in records])),
-            "interval": _interval(together, level, fewest),
+            "interval": interval_of(together, level, fewest),
         }
 
     records = [part.record for part in parts]

@@ -4,7 +4,8 @@ STORE/<encoder>/ holds store.json (what makes its embeddings), <source>-00000.pa
 embeddings) and failures.parquet; <source>-00001.0000.parquet and so on are batches of a shard that is being written.
 A clip that stands in two shards was extracted again: the later shard counts. Rows made with other weights, frames,
 dtype or precision than store.json says stay, unread, for when those are asked for again. STORE/shard-3-of-8 and the
-like (see shares.py) are read with the rest as one.
+like (see shares.py) are read with the rest as one. STORE/reversed and STORE/shuffled are stores of their own, of the
+same clips with their frames in another order.
 """
 
 import hashlib
@@ -19,6 +20,7 @@ import pandas as pd
 
 from cia_bench.errors import ConfigError, EmbeddingError
 from cia_bench.files import folder_name, read_json
+from cia_bench.frame_order import FORWARD
 from cia_bench.shares import check_complete, share_folders
 from cia_bench.tables import FAILURES, STORED, read_embeddings, read_stored
 
@@ -64,6 +66,16 @@ def stored_encoders(store: Path) -> list[str]:
 
 def encoder_folder(store: Path, encoder: str) -> Path:
     return store / folder_name(encoder)
+
+
+def order_folder(store: Path, order: str) -> Path:
+    """The store of what encoders gave for frames in that order (frame_order.ORDERS)."""
+    return store if order == FORWARD else store / order
+
+
+def in_order(record: dict, order: str) -> dict:
+    """The record of an encoder that gets its frames in that order: it is among what fixes its numbers."""
+    return record if order == FORWARD else {**record, "frames": {**record["frames"], "order": order}}
 
 
 def read_record(folder: Path) -> dict:
@@ -150,6 +162,12 @@ def read_failures(folder: Path) -> pd.DataFrame:
     if not (folder / FAILED).exists():
         return pd.DataFrame(columns=FAILURES.schema.names)
     return FAILURES.read(folder / FAILED)
+
+
+def embeds_clips(store: Path, encoder: str) -> bool:
+    """Whether what a store has of an encoder is one vector a clip, and not one a frame; False if it has nothing."""
+    tables = [table for folder in folders_of(store, encoder) for table in tables_of(folder)]
+    return bool(tables) and read_embeddings(tables[-1])[1].ndim == 2
 
 
 def refuse_other_shape(place: Path, found: np.ndarray, others: np.ndarray) -> None:

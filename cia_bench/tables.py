@@ -234,7 +234,7 @@ STORED = Table(  # what a shard of a store says of each clip besides its embeddi
             _required("made_by", pa.string()),  # digest of the weights, frames and dtype that made the embedding
             _required("video", pa.string()),
             _required("split", pa.string()),
-            _required("times_s", pa.list_(pa.float64())),  # of the frames taken, seconds from the start of the file
+            _required("times_s", pa.list_(pa.float64())),  # of the frames as the encoder got them, seconds in the file
             _required("cut", pa.bool_()),  # the interval's end lay beyond the file and was cut to it
         ]
     ),

@@ -114,7 +114,7 @@ def read_frame_sets(path: Path, start_s: float | None, stop_s: float | None, cou
             if seek_s is not None and not _starts_by(index, start_s):
                 continue
             pts, times_s, cut = _inside(path, index, start_s, stop_s)
-            sets = [_spread(pts, count) for count in counts]
+            sets = [spread(pts, count) for count in counts]
             pictures = _Pictures(np.unique(np.concatenate(sets)))
             trusted = _decode(video, index, pictures, sparse)
         if trusted and pictures.shapes.keys() == pictures.places.keys():
@@ -253,7 +253,7 @@ def _inside(
     return pts[first:past], times_s[first:past], bool(index.ended and stop_s > end_s + last_s)
 
 
-def _spread(pts: np.ndarray, count: int) -> np.ndarray:
+def spread(pts: np.ndarray, count: int) -> np.ndarray:
     """Choose the `count` of the sorted integers `pts` nearest to evenly spaced points from the first to the last.
 
     Of two equally near the smaller is taken; a `count` of 1 takes the one nearest the middle.
