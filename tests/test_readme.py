@@ -88,6 +88,16 @@ def test_the_readmes_model_is_at_most_ten_lines_and_is_scored_by_the_readmes_com
     assert checked.returncode == 0 and "note" not in checked.stdout, checked.stdout + checked.stderr
 
 
+def test_the_readmes_controls_print_the_lines_that_it_shows(demo, tmp_path):
+    (tmp_path / "cia-demo").symlink_to(demo.folder)
+    output = run_session(block("sh controls"), tmp_path, SAMPLE)
+
+    def words(text: str) -> list[str]:
+        return re.sub(r"[+-]?\d+(\.\d)?|\s+", " ", text).split()
+
+    assert words(output) == words(block("text controls"))
+
+
 def test_the_readmes_extended_build_prints_what_it_shows_on_the_real_files(epic100, tmp_path):
     command, output = block("text extended").removeprefix("$ ").split("\n", 1)
     assert run_session(command, tmp_path, epic100) == output
