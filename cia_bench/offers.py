@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from itertools import groupby
+from pathlib import Path
 
 from cia_bench.encoders import ENCODERS, KINDS, SUMMARIES, Card
 from cia_bench.errors import printable
+from cia_bench.files import read_json
 
 TITLES = ("name", "gives", "frames", "dim", "parameters", "saw", "here", "weights")
 
@@ -46,9 +48,23 @@ def is_here(card: Card) -> bool:
         return card.parameters == 0
     from huggingface_hub import try_to_load_from_cache
 
-    names = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
-    found = [try_to_load_from_cache(card.hub_id, name, revision=card.revision) for name in ("config.json", *names)]
-    return isinstance(found[0], str) and any(isinstance(path, str) for path in found[1:])
+    config = try_to_load_from_cache(card.hub_id, "config.json", revision=card.revision)
+    return isinstance(config, str) and _has_weights(Path(config).parent)
+
+
+def _has_weights(folder: Path) -> bool:
+    """Whether the weights that would be loaded are there, whole or in all the shards that their index names."""
+    for name in ("model.safetensors", "pytorch_model.bin"):  # the first of which anything is there counts
+        if (folder / name).is_file():
+            return True
+        index = folder / f"{name}.index.json"
+        if index.is_file():
+            try:
+                shards = read_json(index, {"weight_map": dict})["weight_map"].values()
+            except ValueError:
+                return False
+            return all((folder / str(shard)).is_file() for shard in shards)
+    return False
 
 
 def listed(rows: list[Offer]) -> str:

@@ -1,5 +1,6 @@
 """The bundled models of transformers, each loaded from a small random checkpoint in the layout of its hub page."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import entry_points
@@ -17,7 +18,7 @@ from cia_bench.baselines.pretrained import FrameModel, Pretrained, VideoModel
 from cia_bench.encoders import ENCODERS, load_encoder, load_summary
 from cia_bench.errors import EncoderError
 from cia_bench.model_check import TOLERANCE_CPU, check, moving_pictures
-from cia_bench.offers import offers
+from cia_bench.offers import is_here, offers
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CLASSES = {point.name: point.load() for point in entry_points(group=ENCODERS) if issubclass(point.load(), Pretrained)}
@@ -234,3 +235,33 @@ def test_the_weights_of_a_smaller_or_larger_sibling_are_refused(tiny, monkeypatc
     said = f"{folder} holds {parameters:,} parameters, as facebook/dinov2-base does"
     assert str(caught.value) == f"{said}; this name is for facebook/dinov2-large"
     load_encoder("dinov2-base", str(folder))
+
+
+def cached(root: Path, card, files: dict[str, str]) -> None:
+    """Put files into a cache of the hub, at the card's revision."""
+    place = root / f"models--{card.hub_id.replace('/', '--')}" / "snapshots" / card.revision
+    place.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (place / name).write_text(content)
+
+
+def test_weights_in_shards_are_here_once_all_of_them_are(tmp_path, monkeypatch):
+    card = CLASSES["dinov2-small-reg"].card
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    shards = [f"model-0000{number}-of-00002.safetensors" for number in (1, 2)]
+    index = json.dumps({"weight_map": {"a": shards[0], "b": shards[1], "c": shards[1]}})
+    seen = []
+    for files in (
+        {},
+        {"config.json": "{}"},
+        {"model.safetensors.index.json": "no JSON"},
+        {"model.safetensors.index.json": index},
+        {shards[0]: ""},
+        {shards[1]: ""},
+    ):
+        cached(tmp_path, card, files)
+        seen.append(is_here(card))
+    assert seen == [False] * 5 + [True]
+    cached(tmp_path / "bin", card, {"config.json": "{}", "pytorch_model.bin": ""})
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "bin"))
+    assert is_here(card)
