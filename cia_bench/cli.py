@@ -654,6 +654,56 @@ def leaderboard(
 
 
 @main.group()
+def submission() -> None:
+    """Send a result to others, and check what they send."""
+
+
+@submission.command()
+@click.argument("folder", metavar="DIR", type=FOLDER)
+@click.option("--embeddings", type=FOLDER, help="Store or file that was scored, to send its vectors along.")
+@data_option
+@weights_option
+@device_option
+@click.option("--note", default="", help="What readers should know of it, in a line or a few.")
+@click.option("--url", default="", help="Web page of the model or its paper.")
+@click.option("--out", type=FILE, help="Zip to write; default: DIR.zip.")
+def pack(folder: Path, embeddings, data: Path, weights: tuple[str, ...], device: str, note: str, url: str, out) -> None:
+    """Pack a model's result, the folder RESULTS/<model>, as one zip."""
+    from cia_bench.store import is_store
+    from cia_bench.submissions.pack import pack as pack_result
+
+    if embeddings is not None and is_store(embeddings):  # only there may a summary run, which needs torch
+        from cia_bench.encoders import choose_device
+
+        device = choose_device(device)
+    path = pack_result(folder, out, embeddings, data, _weights(weights), device, note, url)
+    click.echo(printable(f"wrote {path}: {path.stat().st_size / 1e6:,.1f} MB"))
+
+
+@submission.command("check")
+@click.argument("file", type=FILE)
+@click.option("--data", type=FOLDER, help="Folder of a build of yours, to hold labels against and to fit on.")
+@click.option(
+    "--min-coverage",
+    type=float,
+    default=0.98,
+    show_default=True,
+    help="Share of a source's training rows, and of its validation rows, that must be embedded.",
+)
+@click.option("--out", type=FOLDER, help="Results folder to put it into, if it is as it should be.")
+def check_submission(file: Path, data: Path | None, min_coverage: float, out: Path | None) -> None:
+    """Check a zip of cia submission pack: verified, if its embeddings give its scores again."""
+    from cia_bench.submissions.accept import accept
+    from cia_bench.submissions.check import check as check_zip
+
+    checked = check_zip(file, data, min_coverage)
+    for line in (*checked.lines, f"{file}: {'verified' if checked.verified else 'unverified'}"):
+        click.echo(printable(line))
+    if out is not None:
+        click.echo(printable(f"wrote {accept(file, checked, out)}"))
+
+
+@main.group()
 def plot() -> None:
     """Draw rankings, or what a summary like lift makes of a video's frames or of a store's."""
 

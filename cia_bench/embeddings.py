@@ -112,7 +112,7 @@ def _load_frames(store: Path, part: ModelName, stored: Stored) -> Embeddings:
     if stored.embeddings.ndim != 3:
         raise ConfigError(f"{place}: {part.encoder} gives one vector a clip, and no frame sequences")
     clip_ids = stored.clips.clip_id.to_numpy(dtype=object)
-    return _with_origin(_checked(place, str(part), clip_ids, stored.embeddings, frames=True), stored, None)
+    return _with_origin(check_vectors(place, str(part), clip_ids, stored.embeddings, frames=True), stored, None)
 
 
 def _load_part(store: Path, part: ModelName, stored: Stored, weights: Mapping[str, str], device: str) -> Embeddings:
@@ -121,7 +121,7 @@ def _load_part(store: Path, part: ModelName, stored: Stored, weights: Mapping[st
     summary = summary_of_stored(place, part, stored, weights, device)
     clip_ids = stored.clips.clip_id.to_numpy(dtype=object)
     vectors = summary(stored.embeddings, clip_ids) if summary else stored.embeddings
-    loaded = _checked(place, str(part), clip_ids, vectors)
+    loaded = check_vectors(place, str(part), clip_ids, vectors)
     if summary is None:
         return _with_origin(loaded, stored, None)
     summarised = {"name": part.summary, "weights_sha256": summary.weights_sha256}
@@ -191,7 +191,7 @@ def _combine(store: Path, parts: list[Embeddings], how: str) -> Embeddings:
     if not len(ids):
         raise EmbeddingError(f"{place}: no clip has an embedding of each part; cia extract makes them")
     vectors = join([part.vectors[part.clip_ids.get_indexer(ids)] for part in parts], how)
-    whole = _checked(place, name, ids.to_numpy(dtype=object), vectors)
+    whole = check_vectors(place, name, ids.to_numpy(dtype=object), vectors)
     return replace(
         whole,
         origin={
@@ -238,17 +238,17 @@ def load_embeddings(source: Path | str | pd.DataFrame) -> Embeddings:
     lengths, more or less than one vector a clip, NaN or infinite numbers.
     """
     if isinstance(source, pd.DataFrame):
-        return _checked("the frame", "unnamed", *_read_frame(source))
+        return check_vectors("the frame", "unnamed", *_read_frame(source))
     path = Path(source)
     name = path.resolve().name
     if path.is_dir():
-        return _checked(path, name, *_read_folder(path))
+        return check_vectors(path, name, *_read_folder(path))
     if not path.exists():
         raise EmbeddingError(f"embeddings {path} do not exist; give {FORMS}")
     readers = {".parquet": read_embeddings, ".npz": _read_npz}
     if path.suffix not in readers:
         raise EmbeddingError(f"can't tell what {path} is by its name; give {FORMS}")
-    return _checked(path, name.removesuffix(path.suffix), *readers[path.suffix](path))
+    return check_vectors(path, name.removesuffix(path.suffix), *readers[path.suffix](path))
 
 
 def _read_frame(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -307,9 +307,13 @@ def _stack(name: str, clip_ids: np.ndarray, vectors: list) -> np.ndarray:
     return np.stack(arrays) if arrays else np.empty((0, 0))
 
 
-def _checked(
+def check_vectors(
     place: Path | str, name: str, clip_ids: np.ndarray, vectors: np.ndarray, frames: bool = False
 ) -> Embeddings:
+    """Embeddings of ids, (N,), and as many vectors, (N, D), or, with `frames`, sequences, (N, T, D).
+
+    Raises EmbeddingError as load_embeddings does.
+    """
     if len(clip_ids) != len(vectors):
         raise EmbeddingError(f"{place} holds {len(clip_ids)} clip ids and {len(vectors)} embeddings")
     if not len(vectors):

@@ -76,5 +76,9 @@ class ResultError(CiaError):
     """A result can't be read, or can't stand beside the others."""
 
 
+class SubmissionError(CiaError):
+    """A submission can't be packed, is not what it should be, or claims what its own parts contradict."""
+
+
 class WriteError(CiaError):
     """A file could not be written; nothing was left half-written."""

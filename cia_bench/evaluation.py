@@ -61,7 +61,7 @@ def evaluate(
         raise ConfigError(f"the model's number of parameters is {parameters}; it can't be negative")
     scored = _choose_sources(loaded, everything, list(sources))
     clips = _scored_clips(everything, scored, loaded, settings)
-    left_out = [] if settings.rules.split == "split" else _without_a_label(clips)
+    left_out = [] if settings.rules.split == "split" else without_a_label(clips)
     clips = clips[~clips.group_id.isin(left_out)]
     coverage = {source: count_coverage(group) for source, group in clips.groupby("source")}
     for source in scored:
@@ -168,7 +168,7 @@ def _scored_clips(data: Data, sources: list[str], embeddings: Embeddings, settin
     return clips.assign(row=row, embedded=row >= 0)
 
 
-def _without_a_label(clips: pd.DataFrame) -> list[str]:
+def without_a_label(clips: pd.DataFrame) -> list[str]:
     """The groups that a drawn split leaves without clips of a label on a side, whoever embeds them."""
     cells = clips.groupby(["group_id", "split", "label"]).size().groupby("group_id").size()
     return sorted(cells.index[cells < len(SPLITS) * 2])

@@ -1,5 +1,6 @@
 """The result of scoring one model: its record, its predictions, and the folder that holds both."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,8 +83,10 @@ def percent(score: dict) -> str:
     return f"{100 * score['accuracy']:.1f}{interval}"
 
 
-def write_result(result: Result, results: Path) -> Path:
+def write_result(result: Result, results: Path, beside: Mapping[str, dict] | None = None) -> Path:
     """Write result.json and predictions.parquet into a folder of RESULTS named after the model; return that folder.
+
+    `beside` are contents of further JSON files there, by name.
 
     Raises ResultError if the folder holds a result of other embeddings, data or protocol.
     """
@@ -93,6 +96,8 @@ def write_result(result: Result, results: Path) -> Path:
         raise ResultError(f"{folder} holds another result; delete it, or give this one another name or another --out")
     with whole_files(folder, seal=RESULT_FILE) as scratch:
         PREDICTIONS.write(scratch / PREDICTIONS_FILE, result.predictions)
+        for file, content in (beside or {}).items():
+            write_json(scratch / file, content)
         write_json(scratch / RESULT_FILE, result.record)
     return folder
 
@@ -114,7 +119,7 @@ def read_result(folder: Path) -> dict:
         record = read_json(path)
     except ValueError as error:
         raise ResultError(f"{path} can't be read: {error}") from error
-    problem = _record_problem(record)
+    problem = record_problem(record)
     if problem:
         raise ResultError(f"{path} is no result of cia eval: {problem}")
     return record
@@ -130,13 +135,13 @@ def read_predictions(folder: Path, record: dict) -> pd.DataFrame:
         predictions = PREDICTIONS.read(path)
     except TableError as error:
         raise ResultError(f"{error}; score {record['model']['name']!r} again") from error
-    problem = _predictions_problem(predictions, record)
+    problem = predictions_problem(predictions, record)
     if problem:
         raise ResultError(f"{path} does not fit {RESULT_FILE}: {problem}; score {record['model']['name']!r} again")
     return predictions
 
 
-def _predictions_problem(predictions: pd.DataFrame, record: dict) -> str | None:
+def predictions_problem(predictions: pd.DataFrame, record: dict) -> str | None:
     """What in predictions contradicts the record's scores, or None."""
     if predictions.duplicated(list(PREDICTIONS.key)).any():
         return "a clip stands there twice in one group"
@@ -157,7 +162,7 @@ def _predictions_problem(predictions: pd.DataFrame, record: dict) -> str | None:
     return None
 
 
-def _record_problem(record: dict) -> str | None:
+def record_problem(record: dict) -> str | None:
     """What keeps `record` from being a result's, or None."""
     missing = [name for name in RESULT_FIELDS if name not in record]
     if missing:

@@ -1,5 +1,6 @@
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -43,8 +44,13 @@ def test_the_readmes_session_runs_on_the_sample(tmp_path):
     assert block("text report").splitlines()[-1] in output and "train_clips" in output and "times_wrong" in output
 
 
-def test_the_readmes_output_is_what_the_session_prints_on_the_real_files(epic100, tmp_path):
+def test_the_readmes_outputs_are_what_scoring_and_sending_print_on_the_real_files(epic100, tmp_path):
     assert run_session(block("sh epic"), tmp_path, epic100) == block("text")
+    shown = re.findall(r"^\$ (cia .*)\n([^$]*)", block("text submission"), re.MULTILINE)
+    for command, output in shown:
+        run = run_cia(*shlex.split(command)[1:], cwd=tmp_path)
+        assert run.stdout == output, run.stderr
+    assert len(shown) == 2
 
 
 def test_the_readmes_python_runs(tmp_path):
@@ -66,7 +72,7 @@ def helps(*group: str) -> Iterator[tuple[str, str]]:
 
 def test_the_readme_lists_every_command_and_option():
     commands = dict(helps())
-    assert len(commands) == 22
+    assert len(commands) == 24
     for command, text in commands.items():
         lines = re.findall(rf"^\| `cia {command}[ `].*? \| ", README, re.MULTILINE)
         options = set(re.findall(r"^  (--[a-z-]+)", text, re.MULTILINE))
