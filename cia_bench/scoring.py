@@ -7,7 +7,13 @@ import pandas as pd
 
 from cia_bench.protocols import EvaluationSettings
 from cia_bench.significance import benjamini_hochberg, detectable_accuracy
-from cia_bench.statistics import expanded_level, percentile_interval, resample_group_mean, wilson_interval
+from cia_bench.statistics import (
+    expanded_level,
+    percentile_interval,
+    resample_both,
+    resample_group_mean,
+    wilson_interval,
+)
 
 DISCOVERY = 0.05  # false discovery rate at which a group counts as above chance
 ALPHA, POWER = 0.05, 0.8  # of the smallest accuracy that a group would detect
@@ -17,35 +23,42 @@ ALPHA, POWER = 0.05, 0.8  # of the smallest accuracy that a group would detect
 class SourceScore:
     """A source's score as a result's record has it, and the bootstrap that its intervals come from."""
 
-    record: dict  # groups, clips, accuracy, interval, constant, resampled
+    record: dict  # groups, clips, accuracy, interval, interval_over_groups, constant, resampled
     draws: np.ndarray | None  # bootstrap values of the mean over groups, of the probe
     constant_draws: np.ndarray | None  # and of the constant answer, from the same draws
+    over_groups: np.ndarray | None  # those of the probe where groups are drawn too
 
 
 def score_source(source: str, rows: pd.DataFrame, settings: EvaluationSettings) -> SourceScore:
     """Mean accuracy over groups, resampling subjects, or videos where the source does not name its subjects.
 
-    `rows` are the source's predictions (columns of tables.PREDICTIONS). Where labels count equally, a group's accuracy
-    is the mean of that on each of its labels, here and below.
+    `interval` holds for these groups, which stay fixed, and `interval_over_groups` for other ones of their kind: there
+    groups are drawn too. `rows` are the source's predictions (columns of tables.PREDICTIONS). Where labels count
+    equally, a group's accuracy is the mean of that on each of its labels, here and below.
     """
     unit, clusters = resampled_clusters(rows)
     count = int(clusters.max()) + 1
     answers = ("prediction", "constant")
     scores = [group_mean(rows, answer, settings.rules.balanced) for answer in answers]
-    draws = resample(source, rows, np.stack([rows[answer] == rows.label for answer in answers]), settings)
-    draws = [None, None] if draws is None else list(draws)
+    inputs = _to_resample(source, rows, np.stack([rows[answer] == rows.label for answer in answers]), settings)
+    draws, over_groups, group_count = [None, None], None, rows.group_id.nunique()
+    if inputs is not None:
+        drawn, with_groups = resample_both(**inputs)
+        draws = list(drawn)
+        over_groups = with_groups[0] if group_count > 1 else None  # one group alone: as one person
     of_probe, of_constant = (
         {"accuracy": score, "interval": interval_of(drawn, settings.level, count)}
         for score, drawn in zip(scores, draws, strict=True)
     )
     record = {
-        "groups": rows.group_id.nunique(),
+        "groups": group_count,
         "clips": len(rows),
         **of_probe,
+        "interval_over_groups": interval_of(over_groups, settings.level, min(count, group_count)),
         "constant": of_constant,
         "resampled": {"unit": unit, "count": count},
     }
-    return SourceScore(record, *draws)
+    return SourceScore(record, *draws, over_groups)
 
 
 def resampled_clusters(rows: pd.DataFrame) -> tuple[str, np.ndarray]:
@@ -60,13 +73,23 @@ def resample(source: str, rows: pd.DataFrame, right: np.ndarray, settings: Evalu
     A call with the same rows and settings draws the same. None where there is but one person or video: one alone says
     nothing of how others would differ.
     """
+    inputs = _to_resample(source, rows, right, settings)
+    return None if inputs is None else resample_group_mean(**inputs)
+
+
+def _to_resample(source: str, rows: pd.DataFrame, right: np.ndarray, settings: EvaluationSettings) -> dict | None:
+    """The arguments of a bootstrap, or None without two people or videos."""
     clusters = resampled_clusters(rows)[1]
     if clusters.max() == 0:
         return None
-    groups = pd.factorize(rows.group_id)[0]
-    labels = rows.label.to_numpy(int) if settings.rules.balanced else None
-    generator = np.random.default_rng([settings.seed, *source.encode()])
-    return resample_group_mean(right.astype(float), groups, clusters, settings.draws, generator, labels)
+    return {
+        "correct": right.astype(float),
+        "groups": pd.factorize(rows.group_id)[0],
+        "clusters": clusters,
+        "draws": settings.draws,
+        "generator": np.random.default_rng([settings.seed, *source.encode()]),
+        "labels": rows.label.to_numpy(int) if settings.rules.balanced else None,
+    }
 
 
 def group_mean(rows: pd.DataFrame, answer: str, balanced: bool) -> float:
@@ -88,20 +111,24 @@ def interval_of(draws: np.ndarray | None, level: float, clusters: int) -> list[f
 def mean_over_sources(parts: list[SourceScore], level: float) -> dict:
     """Mean over the scored sources; they share no subject, so their draws are independent and average as they stand.
 
-    Its interval is as wide as the source with the fewest subjects or videos asks for.
+    Its intervals are as wide as the source with the fewest subjects or videos, or groups, asks for.
     """
     fewest = min(part.record["resampled"]["count"] for part in parts)
+    fewest_groups = min(fewest, *(part.record["groups"] for part in parts))
 
-    def mean(records: list[dict], draws: list[np.ndarray | None]) -> dict:
-        together = None if any(one is None for one in draws) else np.mean(draws, axis=0)
-        return {
-            "accuracy": float(np.mean([one["accuracy"] for one in records])),
-            "interval": interval_of(together, level, fewest),
-        }
+    def interval(draws: list[np.ndarray | None], count: int) -> list[float] | None:
+        return interval_of(None if any(one is None for one in draws) else np.mean(draws, axis=0), level, count)
 
     records = [part.record for part in parts]
-    constant = mean([one["constant"] for one in records], [part.constant_draws for part in parts])
-    return {**mean(records, [part.draws for part in parts]), "constant": constant}
+    return {
+        "accuracy": float(np.mean([one["accuracy"] for one in records])),
+        "interval": interval([part.draws for part in parts], fewest),
+        "interval_over_groups": interval([part.over_groups for part in parts], fewest_groups),
+        "constant": {
+            "accuracy": float(np.mean([one["constant"]["accuracy"] for one in records])),
+            "interval": interval([part.constant_draws for part in parts], fewest),
+        },
+    }
 
 
 def group_rows(

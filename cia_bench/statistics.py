@@ -68,15 +68,14 @@ def resample_group_mean(
     With `labels` (N,), 0 or 1, accuracy is balanced: the mean of that on each of a group's two labels. A group is then
     left out of a draw that has clips of one label alone; should all be, what is there counts.
     """
-    counted = _count_parts(correct, groups, clusters, labels)
-    draw = _draw_clusters(counted, draws, generator)
-    return np.concatenate([_mean_over_groups(weights, counted, labels is not None) for weights in draw], axis=-1)
+    drawn = _draw_accuracies(correct, groups, clusters, draws, generator, labels)
+    return np.concatenate([_mean_of_all(*one) for one in drawn], axis=-1)
 
 
 def mean_over_groups(correct: np.ndarray, groups: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
     """What resample_group_mean draws values of: the mean over groups of the accuracy within each, (..., N) -> (...)."""
     counted = _count_parts(correct, groups, np.zeros_like(groups), labels)
-    return _mean_over_groups(np.ones((1, 1)), counted, labels is not None)[..., 0]
+    return _mean_of_all(*_group_accuracies(np.ones((1, 1)), counted, labels is not None))[..., 0]
 
 
 def _count_parts(correct: np.ndarray, groups: np.ndarray, clusters: np.ndarray, labels: np.ndarray | None) -> _Counted:
@@ -87,14 +86,30 @@ def _count_parts(correct: np.ndarray, groups: np.ndarray, clusters: np.ndarray, 
     return _count(correct, 2 * groups + labels, clusters, 2 * G)
 
 
-def _mean_over_groups(weights: np.ndarray, counted: _Counted, balanced: bool) -> np.ndarray:
-    """The mean over groups in each draw, (C, count) -> (..., count)."""
+def _draw_accuracies(
+    correct: np.ndarray,
+    groups: np.ndarray,
+    clusters: np.ndarray,
+    draws: int,
+    generator: np.random.Generator,
+    labels: np.ndarray | None,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """What _group_accuracies gives of each draw of clusters, some draws at a time."""
+    counted = _count_parts(correct, groups, clusters, labels)
+    for weights in _draw_clusters(counted, draws, generator):
+        yield _group_accuracies(weights, counted, labels is not None)
+
+
+def _group_accuracies(weights: np.ndarray, counted: _Counted, balanced: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Each group's accuracy in draws (C, count), (G, ..., count), and where it has one, (G, count)."""
     accuracy, n = _accuracies(weights, counted)
-    present = n > 0
-    if balanced:
-        accuracy, present = _both_labels(accuracy, present)
+    return _both_labels(accuracy, n > 0) if balanced else (accuracy, n > 0)
+
+
+def _mean_of_all(accuracy: np.ndarray, present: np.ndarray) -> np.ndarray:
+    """The mean over the groups that have an accuracy, (..., count); the others' becomes 0."""
     if not present.all():
-        accuracy *= present.reshape(len(present), *[1] * len(counted.models), -1)
+        accuracy *= present.reshape(len(present), *[1] * (accuracy.ndim - 2), -1)
     return accuracy.sum(axis=0) / present.sum(axis=0)
 
 
@@ -110,7 +125,12 @@ def _both_labels(accuracy: np.ndarray, present: np.ndarray) -> tuple[np.ndarray,
 
 
 def resample_groups_and_clusters(
-    correct: np.ndarray, groups: np.ndarray, clusters: np.ndarray, draws: int, generator: np.random.Generator
+    correct: np.ndarray,
+    groups: np.ndarray,
+    clusters: np.ndarray,
+    draws: int,
+    generator: np.random.Generator,
+    labels: np.ndarray | None = None,
 ) -> np.ndarray:
     """As resample_group_mean, but each draw also takes groups with replacement: of other subjects *and* other groups.
 
@@ -118,15 +138,30 @@ def resample_groups_and_clusters(
     is the pigeonhole bootstrap of crossed factors (Owen 2007, Annals of Applied Statistics 1). No bootstrap of them is
     exact; this one is too wide rather than too narrow: it counts the variance of single clips three times.
     """
-    counted = _count(correct, groups, clusters, int(groups.max()) + 1)
-    means = []
-    for weights in _draw_clusters(counted, draws, generator):
-        accuracy, n = _accuracies(weights, counted)
-        present = n > 0
-        left = present.sum(axis=0)  # at least one: every cluster has clips
-        times = generator.multinomial(left, (present / left).T)  # (count, G); 0 where no clip is left
-        means.append(np.einsum("g...d,dg->...d", accuracy, times) / left)
-    return np.concatenate(means, axis=-1)
+    return resample_both(correct, groups, clusters, draws, generator, labels)[1]
+
+
+def resample_both(
+    correct: np.ndarray,
+    groups: np.ndarray,
+    clusters: np.ndarray,
+    draws: int,
+    generator: np.random.Generator,
+    labels: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """What resample_group_mean gives, and from the same draws of clusters what resample_groups_and_clusters does."""
+    of_groups = generator.spawn(1)[0]
+    drawn = _draw_accuracies(correct, groups, clusters, draws, generator, labels)
+    means = [(_mean_of_all(*one), _mean_of_drawn(*one, of_groups)) for one in drawn]
+    fixed, over_groups = (np.concatenate(parts, axis=-1) for parts in zip(*means, strict=True))
+    return fixed, over_groups
+
+
+def _mean_of_drawn(accuracy: np.ndarray, present: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """The mean over as many groups as have clips, taken with replacement among these."""
+    left = present.sum(axis=0)  # at least one: every cluster has clips
+    times = generator.multinomial(left, (present / left).T)  # (count, G); 0 where no clip is left
+    return np.einsum("g...d,dg->...d", accuracy, times) / left
 
 
 def _count(correct: np.ndarray, groups: np.ndarray, clusters: np.ndarray, G: int) -> _Counted:

@@ -10,6 +10,7 @@ from cia_bench.statistics import (
     expanded_level,
     percentile_interval,
     rank_intervals,
+    resample_both,
     resample_difference,
     resample_group_mean,
     resample_groups_and_clusters,
@@ -127,6 +128,25 @@ def test_other_groups_count_only_where_groups_are_drawn():
         resample_groups_and_clusters(correct, groups, clusters, 4000, np.random.default_rng(0)), return_counts=True
     )
     assert list(values) == [0.0, 0.5, 1.0] and counts / 4000 == pytest.approx([0.25, 0.5, 0.25], abs=0.03)
+
+
+def test_balanced_draws_of_groups_give_a_constant_answer_half():
+    (_, groups, clusters), labels = made_up(3), np.arange(60) % 2
+    constant = (labels == 0).astype(float)
+    draws = resample_groups_and_clusters(constant, groups, clusters, 500, np.random.default_rng(0), labels)
+    assert np.unique(np.round(draws, 12)).tolist() == [0.5]
+    plain = resample_groups_and_clusters(constant, groups, clusters, 500, np.random.default_rng(0))
+    assert np.ptp(plain) > 0.1
+
+
+def test_both_kinds_of_draws_come_from_the_same_clusters():
+    correct, groups, clusters = made_up(4)
+    fixed, over_groups = resample_both(correct, groups, clusters, 300, np.random.default_rng(7))
+    alone = resample_group_mean(correct, groups, clusters, 300, np.random.default_rng(7))
+    np.testing.assert_array_equal(fixed, alone)
+    assert fixed.shape == over_groups.shape == (3, 300) and over_groups.std() > fixed.std()
+    one_group = resample_both(correct, 0 * groups, clusters, 300, np.random.default_rng(7))
+    np.testing.assert_array_equal(*one_group)
 
 
 def test_a_draw_may_leave_out_a_group_but_is_never_empty():
