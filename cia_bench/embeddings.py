@@ -23,6 +23,7 @@ from cia_bench.encoders import (
     summary_weights,
 )
 from cia_bench.errors import ConfigError, EmbeddingError, EncoderError, some
+from cia_bench.seen_clips import SeenClips
 from cia_bench.store import Stored, read_store, stored_encoders
 from cia_bench.tables import read_embeddings
 
@@ -54,6 +55,8 @@ class Embeddings:
     parameters: int | None = None  # of the model that made them, where that is known
     failures: Mapping[str, str] = field(default_factory=dict)  # clips that could not be embedded, and why
     model: StoredModel | None = None  # that reads their frames again; None: they come from a file, without frames
+    saw: Mapping[str, SeenClips | None] | None = None  # by trained part; None where, or if, it is not known
+    stored: tuple[pd.DataFrame, ...] = ()  # what a store tells of the clips, by part: columns of tables.STORED
 
 
 def load_model(
@@ -112,7 +115,7 @@ def _load_frames(store: Path, part: ModelName, stored: Stored) -> Embeddings:
     if stored.embeddings.ndim != 3:
         raise ConfigError(f"{place}: {part.encoder} gives one vector a clip, and no frame sequences")
     clip_ids = stored.clips.clip_id.to_numpy(dtype=object)
-    return _with_origin(check_vectors(place, str(part), clip_ids, stored.embeddings, frames=True), stored, None)
+    return _with_origin(check_vectors(place, str(part), clip_ids, stored.embeddings, frames=True), part, stored, None)
 
 
 def _load_part(store: Path, part: ModelName, stored: Stored, weights: Mapping[str, str], device: str) -> Embeddings:
@@ -122,20 +125,32 @@ def _load_part(store: Path, part: ModelName, stored: Stored, weights: Mapping[st
     clip_ids = stored.clips.clip_id.to_numpy(dtype=object)
     vectors = summary(stored.embeddings, clip_ids) if summary else stored.embeddings
     loaded = check_vectors(place, str(part), clip_ids, vectors)
-    if summary is None:
-        return _with_origin(loaded, stored, None)
-    summarised = {"name": part.summary, "weights_sha256": summary.weights_sha256}
-    return _with_origin(loaded, stored, summarised, summary.parameters)
+    return _with_origin(loaded, part, stored, summary)
 
 
-def _with_origin(loaded: Embeddings, stored: Stored, summarised: dict | None, parameters: int = 0) -> Embeddings:
-    """What made them: the encoder, and the summary, if there is one, with its parameters; and what failed."""
-    made_by = {key: stored.record[key] for key in ("encoder", "weights_sha256", "frames", "precision", "saw")}
+def _with_origin(loaded: Embeddings, part: ModelName, stored: Stored, summary: Summary | None) -> Embeddings:
+    """What made them, the encoder and the summary, if there is one; what failed; and what they saw in training.
+
+    An encoder with parameters, or a summary with weights, is taken to be trained.
+    """
+    record = stored.record
+    made_by = {key: record[key] for key in ("encoder", "weights_sha256", "frames", "precision", "saw")}
+    summarised, parameters = None, record["parameters"]
+    saw = {record["encoder"]: None} if parameters and record["saw"] is None else {}
+    if summary is not None:
+        summarised = {"name": part.summary, "weights_sha256": summary.weights_sha256}
+        parameters += summary.parameters
+        if summary.saw is not None:
+            made_by["saw"] = merge_saw([record["saw"], summary.saw])
+        if summary.saw_clips is not None or (summary.weights_sha256 is not None and summary.saw is None):
+            saw[str(part)] = summary.saw_clips
     return replace(
         loaded,
         origin={**loaded.origin, **made_by, "summary": summarised},
-        parameters=stored.record["parameters"] + parameters,
+        parameters=parameters,
         failures=dict(zip(stored.failures.clip_id, stored.failures.reason, strict=True)),
+        saw=saw,
+        stored=(stored.clips,),
     )
 
 
@@ -205,6 +220,8 @@ def _combine(store: Path, parts: list[Embeddings], how: str) -> Embeddings:
             for part in reversed(parts)  # so that of two reasons the first part's is told
             for clip_id, reason in part.failures.items()
         },
+        saw={name: seen for part in parts for name, seen in part.saw.items()},
+        stored=tuple(stored for part in parts for stored in part.stored),
     )
 
 
@@ -228,17 +245,20 @@ def refuse_other_sequences(summary: str, trained_on: dict | None, record: dict) 
         raise EncoderError(f"these weights of {summary} were trained on the sequences of {what}; train others")
 
 
-def load_embeddings(source: Path | str | pd.DataFrame) -> Embeddings:
-    """Read embeddings from Parquet, an npz, a folder of npy files, or a frame; from a store, see load_model.
+def load_embeddings(source: Path | str | pd.DataFrame | tuple) -> Embeddings:
+    """Read embeddings from Parquet, an npz, a folder of npy files, a frame or a pair; from a store, see load_model.
 
-    Parquet and a frame have the columns clip_id and embedding. An npz holds one array of ids (text) and one of vectors,
-    under any names. In a folder, a clip's file is `<clip id>.npy`, in subfolders where the id has slashes.
+    Parquet and a frame have the columns clip_id and embedding; a pair is clip ids (N,) and an array (N, D). An npz
+    holds one array of ids (text) and one of vectors, under any names. In a folder, a clip's file is `<clip id>.npy`, in
+    subfolders where the id has slashes.
 
     Raises EmbeddingError, naming the clip where there is one: unreadable, no or repeated ids, vectors of different
     lengths, more or less than one vector a clip, NaN or infinite numbers.
     """
     if isinstance(source, pd.DataFrame):
         return check_vectors("the frame", "unnamed", *_read_frame(source))
+    if isinstance(source, tuple):
+        return check_vectors("the pair", "unnamed", *_read_pair(source))
     path = Path(source)
     name = path.resolve().name
     if path.is_dir():
@@ -257,6 +277,15 @@ def _read_frame(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         raise EmbeddingError(f"the frame of embeddings lacks column {', '.join(missing)}")
     clip_ids = frame.clip_id.to_numpy(dtype=object)
     return clip_ids, _stack("the frame", clip_ids, list(frame.embedding))
+
+
+def _read_pair(pair: tuple) -> tuple[np.ndarray, np.ndarray]:
+    if len(pair) != 2:
+        raise EmbeddingError(f"a pair of clip ids and vectors has two parts, not {len(pair)}")
+    clip_ids, vectors = np.array(list(pair[0]), dtype=object), np.asarray(pair[1])
+    if vectors.dtype.kind not in "fiu" or vectors.ndim == 0:
+        raise EmbeddingError(f"the pair's vectors are {vectors.dtype} {vectors.shape}, not an array of numbers (N, D)")
+    return clip_ids, vectors
 
 
 def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:

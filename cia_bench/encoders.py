@@ -21,6 +21,7 @@ import numpy as np
 
 from cia_bench.errors import ConfigError, EncoderError
 from cia_bench.files import sha256_of
+from cia_bench.seen_clips import SeenClips
 
 ENCODERS, SUMMARIES = "cia_bench.encoders", "cia_bench.summaries"
 TRAINERS, CONVERTERS = "cia_bench.trainers", "cia_bench.converters"
@@ -149,12 +150,15 @@ class Summary(ABC):
     """Turns the vectors of a clip's frames into one.
 
     One with weights sets `parameters`, `weights_sha256` and `trained_on`, what its training sequences were: encoder,
-    weights_sha256 and frames, as a store's record has them; what it lacks is not known.
+    weights_sha256 and frames, as a store's record has them; what it lacks is not known. What it saw in training, which
+    results carry, is `saw_clips`, clip by clip, or at least `saw`, as a Card's; without either it is not known.
     """
 
     parameters = 0
     weights_sha256: str | None = None
     trained_on: dict | None = None
+    saw: Mapping[str, str] | None = None
+    saw_clips: SeenClips | None = None
 
     def __init__(self, weights: str | None = None, device: str = "cpu"):
         if weights is not None:

@@ -278,6 +278,8 @@ def test_a_checkpoint_with_a_wrong_tensor_is_refused_by_file_and_key(tmp_path, d
         ({"lift": "[" * 100_000}, "no LiFT checkpoint"),
         ({"lift": "[]"}, "no LiFT checkpoint"),
         ({"lift": '{"config": {}}'}, "no LiFT checkpoint"),
+        ({"lift": '{"config": {}, "origin": {}, "saw_clips": {"clips": "!"}}'}, "no LiFT checkpoint"),
+        ({"lift": '{"config": {}, "origin": {"saw": "kinetics"}}'}, "no LiFT checkpoint"),
         ({"lift": '{"config": {"depth": 4}, "origin": {}}'}, "no usable LiFT config.*depth"),
         ({"lift": '{"config": {"width": "384"}, "origin": {}}'}, "no usable LiFT config.*width is '384'"),
         ({"lift": '{"config": {"width": 9, "heads": 2}, "origin": {}}'}, "no usable LiFT config.*9.*2"),

@@ -140,10 +140,11 @@ def test_the_origin_is_the_published_encoder_on_its_frames_with_weights_unknown(
     }
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(config))
     origin = load_with_origin(released)[1]
-    assert set(origin) == {"encoder", "frames"} and origin["encoder"] == "dinov2-small-reg"
+    assert set(origin) == {"encoder", "frames", "saw"} and origin["encoder"] == "dinov2-small-reg"
     frames = {key: tuple(value) if isinstance(value, list) else value for key, value in origin["frames"].items()}
     assert FrameSpec(**frames) == read_preprocessing(tmp_path, count=16)
     assert json.loads(json.dumps(origin)) == origin == Lift(released).trained_on
+    assert Lift(released).saw == {"kinetics": "clips"} and Lift(released).saw_clips is None
 
 
 def test_the_released_weights_summarise_sequences_of_that_encoder_whatever_its_own_weights(released, tmp_path):

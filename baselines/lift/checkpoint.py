@@ -1,7 +1,8 @@
 """Save a LiFT model as one safetensors file, and rebuild it from that file alone, or from the one its authors released.
 
-The file's metadata holds one JSON entry, `lift`: the config that rebuilds the model, and the origin, which says what
-sequences it was trained on. (One entry, because safetensors writes several in no fixed order.) Nothing is unpickled.
+The file's metadata holds one JSON entry, `lift`: the config that rebuilds the model, the origin, which says what
+sequences it was trained on, and digests of the clips that these were of. (One entry, because safetensors writes several
+in no fixed order.) Nothing is unpickled.
 """
 
 import json
@@ -19,9 +20,11 @@ from cia_bench.baselines.lift.released import ORIGIN, read_released
 from cia_bench.baselines.torch_files import is_zip
 from cia_bench.errors import ConfigError, EncoderError, some
 from cia_bench.files import sha256_of, whole_file
+from cia_bench.seen_clips import SeenClips
 
 FILE_NAME = "lift.safetensors"
 ENTRY = "lift"
+SEEN = "saw_clips"  # in the entry
 
 
 @dataclass(frozen=True)
@@ -31,18 +34,20 @@ class Checkpoint:
     config: dict
     origin: dict
     tensors: dict[str, Tensor]
+    seen: SeenClips | None = None  # None: not known
 
 
-def save_lift(model: LiFT, path: Path, origin: dict) -> None:
-    """Write the weights as float32, the config and the origin, which must be fit for JSON, to the file `path`."""
+def save_lift(model: LiFT, path: Path, origin: dict, seen: SeenClips | None = None) -> None:
+    """Write the weights as float32, the config, the origin, which must be fit for JSON, and the clips it saw."""
     with whole_file(path) as part:
-        part.write_bytes(_as_bytes(model, origin))
+        part.write_bytes(_as_bytes(model, origin, seen))
 
 
-def _as_bytes(model: LiFT, origin: dict) -> bytes:
+def _as_bytes(model: LiFT, origin: dict, seen: SeenClips | None = None) -> bytes:
     tensors = {key: tensor.detach().cpu().float().contiguous() for key, tensor in model.state_dict().items()}
-    about = json.dumps({"config": asdict(model.config), "origin": origin}, sort_keys=True, allow_nan=False)
-    return save(tensors, metadata={ENTRY: about})  # save_file hides a full disk's OSError
+    about = {"config": asdict(model.config), "origin": origin, **({SEEN: seen.to_json()} if seen else {})}
+    entry = json.dumps(about, sort_keys=True, allow_nan=False)
+    return save(tensors, metadata={ENTRY: entry})  # save_file hides a full disk's OSError
 
 
 def convert(file: Path, out: Path) -> str:
@@ -73,9 +78,15 @@ def load_lift(path: Path) -> LiFT:
 
 def load_with_origin(path: Path) -> tuple[LiFT, dict]:
     """Rebuild a model as load_lift does, and tell what is known of the sequences that it was trained on."""
+    model, checkpoint = load_whole(path)
+    return model, checkpoint.origin
+
+
+def load_whole(path: Path) -> tuple[LiFT, Checkpoint]:
+    """Rebuild a model as load_lift does, and give all that its file holds."""
     file = checkpoint_file(path)
     checkpoint = _read(file)
-    return _rebuild(file, checkpoint), checkpoint.origin
+    return _rebuild(file, checkpoint), checkpoint
 
 
 def checkpoint_file(path: Path) -> Path:
@@ -100,14 +111,17 @@ def _read(file: Path) -> Checkpoint:
 
 
 def _about(file: Path, metadata: dict[str, str] | None) -> dict:
-    """The config and the origin in a file's metadata."""
+    """The config, the origin and the clips it saw in a file's metadata."""
     try:
         about = json.loads((metadata or {})[ENTRY])
         if not isinstance(about["config"], dict) or not isinstance(about["origin"], dict):
             raise TypeError("config and origin must be objects")
+        if not isinstance(about["origin"].get("saw") or {}, dict):
+            raise TypeError("saw must be an object")
+        seen = SeenClips.from_json(about[SEEN]) if SEEN in about else None
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise EncoderError(f"{file} is no LiFT checkpoint: its metadata has no readable entry {ENTRY!r}") from error
-    return {"config": about["config"], "origin": about["origin"]}
+    return {"config": about["config"], "origin": about["origin"], "seen": seen}
 
 
 def _rebuild(file: Path, checkpoint: Checkpoint) -> LiFT:

@@ -25,6 +25,7 @@ ORIGIN = {  # as the paper and the released code say; the file does not tell, an
         "std": list(IMAGENET_STD),
         "layout": "TCHW",
     },
+    "saw": {"kinetics": "clips"},
 }
 PREFIX = "model."  # of each key
 TABLE, TABLE_LENGTH = "encoder.pos_encoder.pe", 5000

@@ -33,6 +33,7 @@ from cia_bench.files import whole_file, write_json
 from cia_bench.inference import is_out_of_memory
 from cia_bench.precision import in_precision
 from cia_bench.progress import Advance, Progress
+from cia_bench.seen_clips import SeenClips
 from cia_bench.store import TrainingSet
 
 logger = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class Run:
         self.training, self.out, self.settings, self.device, self.identity = training, out, settings, device, identity
         held_out = held_out_clips(training.videos, settings.held_out, settings.seed)
         self.to_fit, self.to_hold_out = np.flatnonzero(~held_out), np.flatnonzero(held_out)
+        self.seen = SeenClips.of(training.clip_ids, training.videos)  # what is held out too: it chooses the epoch
         if settings.standardise:
             mean, self.scale = mean_and_scale(training.sequences, self.to_fit)
             self.mean = mean.to(device)
@@ -260,7 +262,7 @@ class Run:
         model.load_state_dict(self.best)
         if self.settings.standardise:
             _take_raw_features(model, self.mean, self.scale)
-        save_lift(model, self.out / FILE_NAME, self.training.origin)
+        save_lift(model, self.out / FILE_NAME, self.training.origin, self.seen)
 
     def _trim_metrics(self) -> None:
         """Keep the lines of metrics.jsonl up to where the training stands."""

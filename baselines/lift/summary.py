@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cia_bench.baselines.lift.checkpoint import checkpoint_file, load_with_origin
+from cia_bench.baselines.lift.checkpoint import checkpoint_file, load_whole
 from cia_bench.baselines.lift.model import walk
 from cia_bench.encoders import Summary
 from cia_bench.errors import ConfigError, EncoderError
@@ -20,8 +20,8 @@ class Lift(Summary):
     """The summary [z_s, z_d] of arXiv 2509.08502, with the weights of one checkpoint.
 
     `parameters` counts all of the model, as published (8.7 million); `trained_on` is what the checkpoint says of
-    the sequences it was trained on; `weights_sha256` is that of the checkpoint file. `precision` is that of the weights
-    and the arithmetic (precision.PRECISIONS).
+    the sequences it was trained on, `saw_clips` or `saw` of the clips; `weights_sha256` is that of the checkpoint file.
+    `precision` is that of the weights and the arithmetic (precision.PRECISIONS).
 
     Raises ConfigError without weights or for a precision that the device lacks, and EncoderError for weights that can't
     be loaded.
@@ -35,7 +35,9 @@ class Lift(Summary):
             )
         check_precision(precision, device)
         file = checkpoint_file(Path(weights))
-        model, self.trained_on = load_with_origin(file)
+        model, checkpoint = load_whole(file)
+        self.trained_on, self.saw_clips = checkpoint.origin, checkpoint.seen
+        self.saw = checkpoint.origin.get("saw")
         self.device, self.dtype = device, getattr(torch, precision)
         self.model = model.to(device, self.dtype)
         self.batch_size = CPU_BATCH if device == "cpu" else GPU_BATCH
