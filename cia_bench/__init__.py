@@ -1,8 +1,9 @@
 """The open toolkit for chirality in video embeddings.
 
 In Python: `evaluate(embeddings, data)` scores embeddings, `read_data(folder)` reads what `cia build` wrote,
-`check(model)` checks that a model keeps the contract. All are imported when first used, so that `import cia_bench`
-stays light. No module may have the name of one of them: importing it would hide the function.
+`subset(data, groups, max_clips)` takes a part of it, `check(model)` checks that a model keeps the contract. All are
+imported when first used, so that `import cia_bench` stays light. No module may have the name of one of them: importing
+it would hide the function.
 """
 
 import importlib
@@ -18,6 +19,7 @@ _HOMES = {
     "evaluate": "cia_bench.evaluation",
     "read_data": "cia_bench.build",
     "read_result": "cia_bench.results",
+    "subset": "cia_bench.subsets",
     "write_report": "cia_bench.report",
     "write_result": "cia_bench.results",
 }

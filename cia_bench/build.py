@@ -66,6 +66,7 @@ class Data:
 
     groups: pd.DataFrame
     clips: pd.DataFrame
+    subset: dict | None = None  # what part of a build they are (see subsets.subset); None: all
 
     def source_names(self) -> list[str]:
         return sorted(self.groups.source.unique())

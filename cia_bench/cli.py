@@ -398,7 +398,9 @@ def extract(
     _extract(models, data, sources, videos, out, _weights(weights), device, retry_failed, **settings)
 
 
-def _extract(models, data, sources, videos, out, weights: dict[str, str], device, retry_failed, **settings) -> None:
+def _extract(
+    models, data, sources, videos, out, weights: dict[str, str], device, retry_failed, only=None, **settings
+) -> None:
     from cia_bench.encoders import choose_device
     from cia_bench.extract import ExtractionSettings
     from cia_bench.extract import extract as extract_models
@@ -406,7 +408,7 @@ def _extract(models, data, sources, videos, out, weights: dict[str, str], device
 
     how = ExtractionSettings(**settings)
     run_on = device if how.engine == "ray" else choose_device(device)  # what devices there are, the cluster tells
-    for done in extract_models(models, data, out, sources, videos, weights, run_on, shown, retry_failed, how):
+    for done in extract_models(models, data, out, sources, videos, weights, run_on, shown, retry_failed, how, only):
         click.echo(f"{done.encoder}: {done.new:,} new embeddings, {done.kept:,} kept, in {done.folder}")
         if len(done.failures):
             first = done.failures.iloc[0]
@@ -414,7 +416,9 @@ def _extract(models, data, sources, videos, out, weights: dict[str, str], device
             click.echo(printable(f"{done.encoder}: failed {first.clip_id}: {first.reason}{more}"))
 
 
-def _extract_changed(model: str, data, sources, videos, out, weights: dict[str, str], device, retry_failed) -> None:
+def _extract_changed(
+    model: str, data, sources, videos, out, weights: dict[str, str], device, retry_failed, only
+) -> None:
     """Embed reversed and shuffled frames with a model's video encoders; a frame encoder's sequences are there."""
     from cia_bench.encoders import parse_parts
     from cia_bench.frame_order import REVERSED, SHUFFLED
@@ -423,7 +427,7 @@ def _extract_changed(model: str, data, sources, videos, out, weights: dict[str, 
     names = [part.encoder for part in parse_parts(model) if embeds_clips(out, part.encoder)]
     own = {name: place for name, place in weights.items() if name in names}
     for order in (REVERSED, SHUFFLED) if names else ():
-        _extract(names, data, sources, videos, out, own, device, retry_failed, order=order)
+        _extract(names, data, sources, videos, out, own, device, retry_failed, only, order=order)
 
 
 def _check_summaries(model: str, weights: dict[str, str]) -> None:
@@ -515,6 +519,13 @@ def convert(model: str, file: Path, out: Path) -> None:
     type=float,
     help="Share of a source's training rows, and of its validation rows, that must be embedded; default 0.98.",
 )
+@click.option(
+    "--groups",
+    multiple=True,
+    help="Only groups of this id, or of this source, verb pair or noun, like epic/open-close/bag, open-close or *bag; "
+    "several by commas; may be repeated.",
+)
+@click.option("--max-clips", type=int, help="At most so many clips of each group for training, and for validation.")
 @retry_option
 @click.option(
     "--report", is_flag=True, help="Also write where the model fails: a page, and a list for cia review --clips."
@@ -536,14 +547,18 @@ def evaluate(
     controls: bool,
     parameters: int | None,
     min_coverage: float | None,
+    groups: tuple[str, ...],
+    max_clips: int | None,
     retry_failed: bool,
     report: bool,
     out: Path,
 ) -> None:
     """Score a model: a linear probe on each chiral group."""
+    from cia_bench.build import read_data
     from cia_bench.combined import check_combination
     from cia_bench.embeddings import check_frames
     from cia_bench.evaluation import evaluate as evaluate_embeddings
+    from cia_bench.evaluation import load_to_score, part_of
     from cia_bench.protocols import EvaluationSettings
     from cia_bench.results import write_result
     from cia_bench.store import is_store
@@ -559,9 +574,12 @@ def evaluate(
         _check_summaries(model, given)
         if settings.new_probe().takes_frames:
             check_frames(model, combine)
-        _extract([model], data, sources, videos, embeddings, given, device, retry_failed)
+        only = None
+        if groups or max_clips is not None:
+            only = part_of(read_data(data), list(sources), groups, max_clips, settings).clips.clip_id
+        _extract([model], data, sources, videos, embeddings, given, device, retry_failed, only)
         if controls and not settings.new_probe().takes_frames:
-            _extract_changed(model, data, sources, videos, embeddings, given, device, retry_failed)
+            _extract_changed(model, data, sources, videos, embeddings, given, device, retry_failed, only)
     elif videos is not None:
         raise ConfigError("--videos is to extract embeddings from; with --embeddings they are there already")
     elif retry_failed:
@@ -570,18 +588,17 @@ def evaluate(
         from cia_bench.encoders import choose_device
 
         device = choose_device(device)
+    part = {"groups": groups, "max_clips": max_clips}
     result = evaluate_embeddings(
-        embeddings, data, model, parameters, sources, settings, given, device, combine, controls
+        embeddings, data, model, parameters, sources, settings, given, device, combine, controls, **part
     )
     folder = write_result(result, out)
     click.echo(str(result))
     click.echo(f"wrote {folder}")
     if report:
-        from cia_bench.build import read_data
-        from cia_bench.evaluation import load_to_score
         from cia_bench.report import write_report
 
-        everything = read_data(data)
+        everything = part_of(read_data(data), list(sources), groups, max_clips, settings)
         loaded = load_to_score(embeddings, model, given, device, combine, everything, settings)
         written, wrong = write_report(result, folder, loaded, everything)
         click.echo(printable(f"wrote {written}; to look at what is wrong: cia review --data {data} --clips {wrong}"))

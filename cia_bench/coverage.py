@@ -41,14 +41,19 @@ def lowest_share(coverage: dict[str, int]) -> float:
     return min(_share(*counts) for counts in _splits(coverage).values())
 
 
-def refuse_low_coverage(place: str, source: str, coverage: dict[str, int], least: float) -> None:
-    """Raise EmbeddingError if a smaller share than `least` of a source's rows of a split has an embedding."""
+def refuse_low_coverage(place: str, source: str, coverage: dict[str, int], least: float, zeros: int = 0) -> None:
+    """Raise EmbeddingError if a smaller share than `least` of a source's rows of a split has an embedding.
+
+    `zeros` is how many embeddings don't count, being all zeros.
+    """
     for split, (embedded, rows) in _splits(coverage).items():
         if _share(embedded, rows) < least:
             counts = f"{_percent(embedded, rows)} of the {split} rows of {source} ({embedded:,} of {rows:,})"
+            why = "failures.parquet there says why clips failed: try them again with --retry-failed, mend their videos"
+            if zeros:
+                why = f"{zeros:,} embeddings there are all zeros, which count as failed: make them anew"
             raise EmbeddingError(
-                f"{place} covers {counts}, less than --min-coverage {least}; failures.parquet there says why clips "
-                "failed: try them again with --retry-failed, mend their videos, or give a lower --min-coverage"
+                f"{place} covers {counts}, less than --min-coverage {least}; {why}, or give a lower --min-coverage"
             )
 
 
@@ -80,3 +85,13 @@ def lowest_groups_in_words(groups: list[dict]) -> list[str]:
     ]
     more = len(partial) - LOWEST
     return [*lines, f"{more} more {'group lacks' if more == 1 else 'groups lack'} clips"] if more > 0 else lines
+
+
+def shared_in_words(name: str, shared: dict | None) -> str:
+    """What a source's record says of clips that share their vector, or nothing."""
+    if not shared or not shared["clips"]:
+        return ""
+    return (
+        f"{name}: {shared['clips']:,} clips share their vector with two or more others, like {shared['example']}; if "
+        "it stands in for clips that failed, put zeros there, which count as failed"
+    )

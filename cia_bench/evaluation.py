@@ -9,8 +9,10 @@ import pandas as pd
 
 from cia_bench.build import Data, read_data, versions
 from cia_bench.combined import RAW, check_combination, name_with
+from cia_bench.contamination import count_contamination
 from cia_bench.controls.scores import score_controls
 from cia_bench.coverage import count_coverage, refuse_low_coverage
+from cia_bench.embedding_checks import ZEROS, refuse_one_vector, refuse_other_clips, shared_vectors, without_zeros
 from cia_bench.embeddings import Embeddings, load_embeddings, load_model
 from cia_bench.errors import BuildError, ConfigError, EmbeddingError, ProbeError, some
 from cia_bench.probes import RidgeRefits, count_balanced, make_folds
@@ -20,11 +22,12 @@ from cia_bench.scoring import group_rows, mean_over_sources, score_source
 from cia_bench.significance import fisher_test, permutation_p, permute_labels
 from cia_bench.splits import joined
 from cia_bench.store import is_store
+from cia_bench.subsets import subset
 from cia_bench.tables import PREDICTIONS, SPLITS
 
 
 def evaluate(
-    embeddings: Path | str | pd.DataFrame | Embeddings,
+    embeddings: Path | str | pd.DataFrame | tuple | Embeddings,
     data: Path | str | Data,
     model: str | None = None,
     parameters: int | None = None,
@@ -34,42 +37,51 @@ def evaluate(
     device: str = "cpu",
     combine: str = RAW,
     controls: bool = False,
+    *,
+    groups: Iterable[str] = (),
+    max_clips: int | None = None,
 ) -> Result:
     """Fit a probe on each group's training clips and score its validation clips (arXiv 2509.08502, linear probe).
 
     `embeddings` is a store, a file (see load_embeddings), a frame with columns clip_id and embedding, one vector a
-    clip, or what load_model returns. `data` is a data folder or what `read_data` returns. `model` says which model of a
-    store, with the `weights` of its summary, which runs on `device`, and `combine` how its parts are joined (see
-    load_model); otherwise it names the model, by default after the file. `parameters` is its number of parameters.
-    Without `sources`, all built sources that have any embedding are scored, the others are listed in the record. Clips
-    that failed to embed in a store are left out, which the record's coverage tells by source and group; a source that
-    lacks more than settings.min_coverage allows is refused. With `controls` the record tells how the model scores once
-    time is changed (see cia_bench.controls).
+    clip, a pair of clip ids and an array of their vectors, or what load_model returns. `data` is a data folder or what
+    `read_data` returns. `model` says which model of a store, with the `weights` of its summary, which runs on `device`,
+    and `combine` how its parts are joined (see load_model); otherwise it names the model, by default after the file.
+    `parameters` is its number of parameters. Without `sources`, all built sources that have any embedding are scored,
+    the others are listed in the record. With `groups` or `max_clips` only a part of them is (see subsets.subset). Clips
+    that failed to embed in a store, or whose vector is all zeros, are left out, which the record's coverage tells by
+    source and group; a source that lacks more than settings.min_coverage allows is refused. With
+    `controls` the record tells how the model scores once time is changed (see cia_bench.controls).
 
-    Raises EmbeddingError if embeddings are unreadable, repeated, not finite, of clips that are not in `data`, lacking
-    for some clip of a scored source, or if too many of a source's clips failed; BuildError if the data is damaged or a
-    group lacks a label; ProbeError if the numbers are too large to fit.
+    Raises EmbeddingError if embeddings are unreadable, not finite, all the same, of clips that are not in `data` or
+    stand there twice, lacking for some clip of a scored source, or if too many of a source's clips failed; BuildError
+    if the data is damaged or a group lacks a label; ProbeError if the numbers are too large to fit.
     """
     settings = settings or EvaluationSettings()
-    everything = data if isinstance(data, Data) else read_data(data)
-    loaded = load_to_score(embeddings, model, weights or {}, device, combine, everything, settings)
+    whole = data if isinstance(data, Data) else read_data(data)
+    everything = part_of(whole, list(sources), groups, max_clips, settings)
+    loaded = without_zeros(load_to_score(embeddings, model, weights or {}, device, combine, everything, settings))
     name = loaded.origin["name"] if model is None else name_with(model, combine)
     parameters = loaded.parameters if parameters is None else parameters
     if not name.strip():
         raise ConfigError("the model's name is empty; give it one")
     if parameters is not None and parameters < 0:
         raise ConfigError(f"the model's number of parameters is {parameters}; it can't be negative")
+    refuse_other_clips(loaded, whole.clips)
     scored = _choose_sources(loaded, everything, list(sources))
     clips = _scored_clips(everything, scored, loaded, settings)
     left_out = [] if settings.rules.split == "split" else without_a_label(clips)
     clips = clips[~clips.group_id.isin(left_out)]
     coverage = {source: count_coverage(group) for source, group in clips.groupby("source")}
+    zeros = sum(reason == ZEROS for reason in loaded.failures.values())
     for source in scored:
         if source not in coverage:
             raise BuildError(f"{settings.rules.split} leaves no group of {source} with both labels on both sides")
-        refuse_low_coverage(loaded.place, source, coverage[source], settings.min_coverage)
-    groups = [_score_group(group, loaded, settings) for _, group in clips.groupby("group_id")]
-    predictions = pd.concat([group.answers for group in groups], ignore_index=True)
+        refuse_low_coverage(loaded.place, source, coverage[source], settings.min_coverage, zeros)
+        refuse_one_vector(loaded, source, clips[clips.source == source])
+    shared = shared_vectors(loaded)
+    scored_groups = [_score_group(group, loaded, settings) for _, group in clips.groupby("group_id")]
+    predictions = pd.concat([group.answers for group in scored_groups], ignore_index=True)
     parts = {source: score_source(source, predictions[predictions.source == source], settings) for source in scored}
     record = {
         "model": {
@@ -82,17 +94,24 @@ def evaluate(
         "protocol": settings.describe_protocol(),
         "statistics": {name: getattr(settings, name) for name in ("level", "draws", "permutations", "seed")},
         "min_coverage": settings.min_coverage,
+        "subset": everything.subset,  # see subsets.subset; None: all that was built
         "sources": {
-            source: {"fingerprint": everything.fingerprint(source), **part.record, "coverage": coverage[source]}
+            source: {
+                "fingerprint": everything.fingerprint(source),
+                **part.record,
+                "coverage": coverage[source],
+                "shared_vectors": _count_shared(clips[clips.source == source], shared),
+            }
             for source, part in parts.items()
         },
+        "contamination": count_contamination(clips, loaded.origin.get("saw"), loaded.saw),
         "left_out_sources": [source for source in everything.source_names() if source not in scored],
         "left_out_groups": left_out,
         "mean": mean_over_sources(list(parts.values()), settings.level),
         "groups": group_rows(
             predictions,
             {group_id: count_coverage(group) for group_id, group in clips.groupby("group_id")},
-            {group.group_id: group.test for group in groups},
+            {group.group_id: group.test for group in scored_groups},
             settings.level,
         ),
         "versions": versions(),
@@ -101,6 +120,26 @@ def evaluate(
         record["controls"], by_group = score_controls(loaded, clips, predictions, settings)
         record["groups"] = [row | by_group.get(row["group_id"], {}) for row in record["groups"]]
     return Result(record, predictions[PREDICTIONS.schema.names])
+
+
+def part_of(
+    data: Data, sources: list[str], groups: Iterable[str], max_clips: int | None, settings: EvaluationSettings
+) -> Data:
+    """What is to be scored of the data, as evaluate is asked; raises ConfigError for an unknown source or group."""
+    unknown = [source for source in sources if source not in data.source_names()]
+    if unknown:
+        raise ConfigError(f"no source {unknown[0]!r} in the data; choose from {', '.join(data.source_names())}")
+    groups = [groups] if isinstance(groups, str) else list(groups)
+    if not groups and max_clips is None:
+        return data
+    asked = Data(*(frame[frame.source.isin(sources)] for frame in (data.groups, data.clips)), data.subset)
+    return subset(asked if sources else data, groups, max_clips, settings.seed, settings.rules.split)
+
+
+def _count_shared(clips: pd.DataFrame, shared: pd.Index) -> dict:
+    """How many of a source's clips are among those that share their vector, and one of them."""
+    ids = clips.clip_id[clips.embedded & clips.clip_id.isin(shared)].unique()
+    return {"clips": len(ids), "example": ids[0] if len(ids) else None}
 
 
 def load_to_score(
@@ -114,7 +153,7 @@ def load_to_score(
 ) -> Embeddings:
     """The embeddings that `evaluate` scores when it gets the same arguments."""
     check_combination(combine)
-    ready = isinstance(embeddings, Embeddings | pd.DataFrame)
+    ready = isinstance(embeddings, Embeddings | pd.DataFrame | tuple)
     if not ready and is_store(Path(embeddings)):
         clip_ids = data.clips.clip_id.unique()
         return load_model(embeddings, model, weights, clip_ids, device, combine, settings.new_probe().takes_frames)
@@ -129,16 +168,7 @@ def load_to_score(
 
 def _choose_sources(embeddings: Embeddings, data: Data, asked: list[str]) -> list[str]:
     """The sources to score; raises EmbeddingError unless each of their clips has an embedding or is known to fail."""
-    unknown = [source for source in asked if source not in data.source_names()]
-    if unknown:
-        raise ConfigError(f"no source {unknown[0]!r} in the data; choose from {', '.join(data.source_names())}")
-    if not len(data.clips):
-        raise BuildError("the data has no clip to score")
     place, ids = embeddings.place, embeddings.clip_ids
-    known = ids.isin(data.clips.clip_id)
-    if not known.all():
-        example = f"a clip id there looks like {data.clips.clip_id.iloc[0]!r}"
-        raise EmbeddingError(f"{place}: the data has no clip {some(ids[~known].tolist())}; {example}")
     scored = []
     for source in asked or data.source_names():
         clips = pd.Index(data.of(source).clips.clip_id.unique())

@@ -76,10 +76,12 @@ def extract(
     progress: Progress = silent,
     retry_failed: bool = False,
     settings: ExtractionSettings = ExtractionSettings(),
+    only: Iterable[str] | None = None,
 ) -> list[Extracted]:
     """Embed the clips of built sources with the encoders of `models`, into the store `out`; go on where a run ended.
 
-    Without `sources`, all built sources whose videos are found (see clip_files.video_folders). Without `data`, each
+    Without `sources`, all built sources whose videos are found (see clip_files.video_folders); of their clips `only`
+    those of these ids, if it is given. Without `data`, each
     video below the folder `videos` is a clip for training (see clip_files.plain_clips). `weights` maps an encoder's
     name to its weights. Models and parts of models that share an encoder share its embeddings; each clip is decoded
     once for all encoders. A clip that can't be decoded becomes a failure. A clip is embedded or tried again once its
@@ -94,6 +96,7 @@ def extract(
     parts = [part for model in models for part in parse_parts(model)]
     check_models(parts, weights or {})
     folders, table = clips_to_embed(data, list(sources), videos)
+    table = table if only is None else table[table.clip_id.isin(list(only))]
     here = "cpu" if settings.engine == "ray" else device  # with ray only to tell what each encoder is
     encoders = {
         name: load_encoder(name, (weights or {}).get(name), here)

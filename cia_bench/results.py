@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from cia_bench.contamination import contamination_in_words
 from cia_bench.controls.record import controls_frame, controls_in_words, controls_problem, gain_in_words
-from cia_bench.coverage import COVERAGE, coverage_in_words, lowest_groups_in_words
+from cia_bench.coverage import COVERAGE, coverage_in_words, lowest_groups_in_words, shared_in_words
 from cia_bench.errors import ResultError, TableError, printable
 from cia_bench.files import folder_name, read_json, whole_files, write_json
 from cia_bench.protocols import PROTOCOLS
@@ -52,6 +53,8 @@ class Result:
         title = f"{model['name']} ({model['dim']} numbers), {protocol} protocol"
         what = "balanced accuracy" if PROTOCOLS[protocol].balanced else "accuracy"
         lines = [f"{title}, {what} in percent with {100 * self.record['statistics']['level']:g}% interval:"]
+        part = subset_in_words(self.record.get("subset"))
+        lines += [f"  {part}"] if part else []
         for name, score in self.record["sources"].items():
             gain = gain_in_words(self.record, name)
             lines.append(f"  {name:<10} {_in_words(score, gain)}; {score['groups']} groups, {score['clips']:,} clips")
@@ -61,6 +64,8 @@ class Result:
             lines += [f"    {line}" for line in lowest_groups_in_words(groups)]
             found = discoveries_in_words(groups)
             lines += [f"  {'':<10} {found}"] if found else []
+            shared = shared_in_words(name, score.get("shared_vectors"))
+            lines += [f"  {shared}"] if shared else []
         if len(self.record["sources"]) > 1:
             lines.append(f"  {'mean':<10} {_in_words(self.record['mean'], gain_in_words(self.record))}")
         lines += [f"  left out {source}: no embedding of its clips" for source in self.record["left_out_sources"]]
@@ -68,8 +73,19 @@ class Result:
         lines += [
             f"  left out {group}: a label is missing on a side of {split}" for group in self.record["left_out_groups"]
         ]
+        contamination = contamination_in_words(self.record.get("contamination"), list(self.record["sources"]))
+        lines += [f"  {line}" for line in contamination]
         lines += controls_in_words(self.record["controls"]) if "controls" in self.record else []
         return "\n".join(printable(line) for line in lines)
+
+
+def subset_in_words(about: dict | None) -> str:
+    """What a result was scored on, if not on everything: fit to end a title."""
+    if about is None:
+        return ""
+    count = len(about["groups"])
+    most = "" if about["max_clips"] is None else f", at most {about['max_clips']} clips of each on a side"
+    return f"on a part of the data: {count} group{'s' * (count > 1)}{most}"
 
 
 def _in_words(score: dict, gain: str) -> str:

@@ -166,6 +166,8 @@ def scored_store(data, embeddings, tmp_path):
     vectors = np.stack(embeddings.embedding)
     labels = clips.label[embeddings.clip_id].to_numpy(np.float32)
     rows = pd.concat([rows_of("a").assign(clip_id=clip_id) for clip_id in embeddings.clip_id], ignore_index=True)
+    chosen = clips.loc[embeddings.clip_id]
+    rows = rows.assign(video=chosen.video.to_numpy(), times_s=chosen[["start_s", "stop_s"]].to_numpy().tolist())
     for name, array in {"noise": vectors, "label": 1e-3 * np.stack([labels, 1 - labels], axis=1)}.items():
         add_shard(open_folder(tmp_path / "s", description(name)), "epic", rows, array, failures_of(""))
     return tmp_path / "s"

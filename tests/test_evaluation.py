@@ -174,6 +174,20 @@ def test_a_source_without_embeddings_is_left_out_and_said(embeddings, data):
         evaluate(embeddings, data, sources=["toy"], settings=FAST)
 
 
+def test_an_interval_over_groups_holds_for_other_groups_too_and_needs_two(embeddings, data):
+    read = read_data(data)
+    half = read.clips.clip_id[read.clips.group_id.isin(read.groups.group_id[:4])]  # groups told apart; others at chance
+    told = plant(embeddings, read).embedding.where(embeddings.clip_id.isin(half), embeddings.embedding)
+    result = evaluate(embeddings.assign(embedding=told), data, settings=EvaluationSettings(draws=1000, permutations=0))
+    for score in (result.record["sources"]["epic"], result.record["mean"]):
+        (low, high), (other_low, other_high) = score["interval"], score["interval_over_groups"]
+        assert other_low < low < score["accuracy"] < high < other_high and other_high - other_low > 1.5 * (high - low)
+    assert result.sources.interval_over_groups[0] == result.record["sources"]["epic"]["interval_over_groups"]
+    one = evaluate(embeddings, data, settings=FAST, groups=[read.groups.group_id[0]]).record
+    assert one["sources"]["epic"]["interval"] and one["sources"]["epic"]["interval_over_groups"] is None
+    assert one["mean"]["interval_over_groups"] is None
+
+
 def test_clips_of_one_person_have_no_interval(embeddings, data):
     read = read_data(data)
     alone = Data(read.groups, read.clips.assign(subject="P01"))

@@ -216,6 +216,12 @@ def test_a_clip_in_two_groups_is_embedded_once(data, store):
     assert done.new == 8 and len(read_store(store, "pixels").clips) == 8
 
 
+def test_only_the_clips_that_are_asked_for_are_embedded(made, store):
+    wanted = sorted(read_data(made).clips.clip_id.unique())[1:3]
+    (done,) = extract(["pixels:mean"], made, store, only=wanted)
+    assert done.new == 2 and sorted(read_store(store, "pixels").clips.clip_id) == wanted
+
+
 def test_models_of_one_encoder_share_one_extraction(made, store):
     asked = Asked()
     done = extract(["pixels:mean", "pixels:concat", "pixels"], made, store, ["epic"], progress=asked)

@@ -60,6 +60,12 @@ def test_the_readmes_python_runs(tmp_path):
     assert "random (768 numbers), paper protocol" in run.stdout and "epic/" in run.stdout
 
 
+def test_the_readmes_training_loop_runs_in_seconds(tmp_path):
+    run_session("cia build --source epic", tmp_path, SAMPLE)
+    run = subprocess.run([sys.executable, "-c", block("python loop")], cwd=tmp_path, capture_output=True, text=True)
+    assert re.fullmatch(r"(epoch \d: \d\d\.\d, \d\.\d s\n){3}", run.stdout), run.stdout + run.stderr
+
+
 def helps(*group: str) -> Iterator[tuple[str, str]]:
     """Every command below a group, as it is typed after `cia`, with its help."""
     text = run_cia(*group, "--help").stdout

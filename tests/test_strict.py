@@ -190,7 +190,7 @@ def test_the_attentive_probe_learns_from_the_frames_that_a_store_has(demo):
     with pytest.raises(ConfigError, match=r"not of pixels \(l2\)"):
         evaluate(store, data, "pixels", settings=settings, combine="l2")
     frame = pd.DataFrame({"clip_id": read_data(data).clips.clip_id.unique()})
-    frame["embedding"] = list(np.zeros((len(frame), 4)))
+    frame["embedding"] = list(np.ones((len(frame), 4)) * np.arange(1, len(frame) + 1)[:, None])
     with pytest.raises(ProbeError, match=r"this probe takes frame sequences \(N, T, D\), not an array of shape"):
         evaluate(frame, data, settings=settings)
 

@@ -14,7 +14,7 @@ from cia_bench.leaderboard.common import name_of
 from cia_bench.leaderboard.meeting import Meeting, meet
 from cia_bench.leaderboard.rows import Row, constant_row, make_row
 from cia_bench.protocols import PROTOCOLS
-from cia_bench.results import RESULT_FILE, ROUNDING, fingerprints, read_result
+from cia_bench.results import RESULT_FILE, ROUNDING, fingerprints, read_result, subset_in_words
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,8 @@ def rank(
     results: list[tuple[Path, dict]], sources: Sequence[str] = (), compare: Sequence[tuple[str, str]] = ()
 ) -> list[Ranking]:
     """Sort results into rankings by data fingerprints, protocol and interval level; the largest ranking first.
+
+    A part of the data has fingerprints of its own.
 
     Results of one ranking are compared on the validation clips that all of them scored: ranks, ties and comparisons
     are of one bootstrap for all. If these are fewer than any scored, or with `sources`, of which results are then
@@ -137,7 +139,7 @@ def _ranking(results: list[tuple[Path, dict]], sources: list[str], compare: Sequ
         pairs = asked or list(pairwise(order))
         comparisons = _comparisons(meeting, standing, names, pairs, level, bool(asked))
     return Ranking(
-        protocol=f"protocol {record['protocol']['name']}, {record['protocol']['probe']['name']} probe",
+        protocol=", ".join(filter(None, [_protocol_in_words(record), subset_in_words(record.get("subset"))])),
         protocol_name=record["protocol"]["name"],
         metric="balanced accuracy" if rules.balanced else "accuracy",
         level=level,
@@ -184,6 +186,10 @@ def _gaps(results: list[tuple[Path, dict]]) -> list[str]:
 def _with(record: dict, sources: list[str]) -> dict:
     """The record as if its result had these sources alone, but for the mean."""
     return {**record, "sources": {name: record["sources"][name] for name in sources}}
+
+
+def _protocol_in_words(record: dict) -> str:
+    return f"protocol {record['protocol']['name']}, {record['protocol']['probe']['name']} probe"
 
 
 def _learnt_rows(result: tuple[Path, dict]) -> int:
