@@ -47,9 +47,10 @@ def clips(few) -> pd.DataFrame:
     return few.clips.sort_values("clip_id", ignore_index=True)
 
 
-def put(store, encoder: str, clip_ids, embeddings: np.ndarray, order: str = "forward", **frames) -> None:
+def put(store, encoder: str, clips: pd.DataFrame, embeddings: np.ndarray, order: str = "forward", **frames) -> None:
     """Add embeddings to a store, or to the one within it of frames in another order."""
-    rows = pd.concat([rows_of("a").assign(clip_id=clip_id) for clip_id in clip_ids], ignore_index=True)
+    rows = pd.concat([rows_of("a").assign(clip_id=clip_id) for clip_id in clips.clip_id], ignore_index=True)
+    rows = rows.assign(video=clips.video.to_numpy(), times_s=clips[["start_s", "stop_s"]].to_numpy().tolist())
     folder = open_folder(order_folder(store, order), in_order(description(encoder, **frames), order))
     add_shard(folder, "epic", rows, embeddings.astype(np.float32), failures_of(""))
 
@@ -86,7 +87,7 @@ def numbers(result, source: str = "epic") -> dict[str, float]:
 
 
 def test_the_arrow_of_time_is_found_where_it_is_written_and_a_mean_is_at_exactly_half(few, clips, tmp_path):
-    put(tmp_path / "s", "eye", clips.clip_id, clocks(clips))
+    put(tmp_path / "s", "eye", clips, clocks(clips))
     for settings in (FAST, STRICT):
         assert numbers(scored(tmp_path / "s", few, "eye:concat", settings))["arrow"] == 1
         result = scored(tmp_path / "s", few, "eye:mean", settings)
@@ -105,7 +106,7 @@ def test_sums_in_another_order_that_differ_in_their_last_bit_are_at_exactly_half
     sums = {order: sequences[:, TAKES[order]("any", T)].sum(axis=1) for order in ORDERS}
     assert (sums["forward"] != sums["reversed"]).any(axis=1).mean() > 0.5
     for order, vectors in sums.items():
-        put(tmp_path / "s", "film", clips.clip_id, vectors, order)
+        put(tmp_path / "s", "film", clips, vectors, order)
     result = scored(tmp_path / "s", few, "film", STRICT)  # standardised, rounding is as large as anything
     found = numbers(result)
     assert found["arrow"] == 0.5 and found[FLIP_RATE] == 0
@@ -113,7 +114,7 @@ def test_sums_in_another_order_that_differ_in_their_last_bit_are_at_exactly_half
 
 
 def test_reversed_clips_of_antisymmetric_sequences_get_the_opposite_label_without_exception(few, clips, tmp_path):
-    put(tmp_path / "s", "eye", clips.clip_id, swings(clips))
+    put(tmp_path / "s", "eye", clips, swings(clips))
     found = numbers(scored(tmp_path / "s", few, "eye:concat"))
     assert found["reversed"] == found[FLIP_RATE] == 1
     assert found["frames_2"] == found["frames_4"] == 1 and found["shuffled"] < 0.8
@@ -154,7 +155,7 @@ def slow_controls(clips: pd.DataFrame, data: Data, sequences: np.ndarray) -> dic
 
 def test_all_controls_equal_a_plain_loop_with_scikit_learn(few, clips, tmp_path):
     sequences = 0.3 * clocks(clips) + 0.2 * swings(clips) + noise(clips, seed=1)  # so that scores are no extremes
-    put(tmp_path / "s", "eye", clips.clip_id, sequences)
+    put(tmp_path / "s", "eye", clips, sequences)
     result = scored(tmp_path / "s", few, "eye:concat")
     slow = slow_controls(clips, few, sequences.astype(np.float32))
     for row in result.record["groups"]:
@@ -169,7 +170,7 @@ def test_all_controls_equal_a_plain_loop_with_scikit_learn(few, clips, tmp_path)
 
 
 def test_single_frames_score_as_their_summaries_do_and_the_gain_is_a_paired_difference(few, clips, tmp_path):
-    put(tmp_path / "s", "eye", clips.clip_id, 0.2 * swings(clips) + noise(clips, seed=1))
+    put(tmp_path / "s", "eye", clips, 0.2 * swings(clips) + noise(clips, seed=1))
     result = scored(tmp_path / "s", few, "eye:concat")
     plain = {
         name: evaluate(tmp_path / "s", few, f"eye:{name}", settings=FAST)
@@ -193,7 +194,7 @@ def test_single_frames_score_as_their_summaries_do_and_the_gain_is_a_paired_diff
 
 def test_the_strict_arrow_keeps_both_copies_of_a_clip_in_one_fold(few, clips, tmp_path):
     sequences = (0.1 * clocks(clips) + noise(clips, seed=2)).astype(np.float32)  # other folds choose other alphas
-    put(tmp_path / "s", "eye", clips.clip_id, sequences)
+    put(tmp_path / "s", "eye", clips, sequences)
     vectors = dict(zip(clips.clip_id, sequences.astype(float), strict=True))
     rows = few.clips.assign(unit=joined(few.clips)).sort_values("clip_id")
     result = scored(tmp_path / "s", few, "eye:concat", STRICT)
@@ -234,19 +235,19 @@ def test_a_file_of_embeddings_says_that_it_has_no_frames(few, clips):
 
 
 def test_one_frame_has_no_order_and_few_frames_no_more_than_they_are(few, clips, tmp_path):
-    put(tmp_path / "s", "eye", clips.clip_id, noise(clips, T=1))
+    put(tmp_path / "s", "eye", clips, noise(clips, T=1))
     lacking = {"frames_2", "frames_4", "frames_8"}
     result = scored(tmp_path / "s", few, "eye:concat")
     assert set(reasons(result)) == {"arrow", "shuffled", "reversed", FLIP_RATE, *lacking}
     assert reasons(result)["arrow"] == "one frame has no order" and numbers(result)[GAIN] == 0
     assert reasons(result)["frames_2"] == "eye gives 1 frames a clip"
-    put(tmp_path / "t", "eye", clips.clip_id, noise(clips, T=4))
+    put(tmp_path / "t", "eye", clips, noise(clips, T=4))
     assert set(reasons(scored(tmp_path / "t", few, "eye:concat"))) == {"frames_8"}
 
 
 def test_a_video_encoder_without_changed_frames_names_the_command_that_embeds_them(few, clips, tmp_path):
     store, vectors = tmp_path / "s", noise(clips)[:, 0]
-    put(store, "film", clips.clip_id, vectors)
+    put(store, "film", clips, vectors)
     found = reasons(scored(store, few, "film"))
     assert set(found) == set(MEASURES)
     assert found[GAIN] == found["frames_2"] == "film gives one vector a clip, and none of its frames"
@@ -254,20 +255,20 @@ def test_a_video_encoder_without_changed_frames_names_the_command_that_embeds_th
     assert (
         found["arrow"] == f"film gives one vector a clip, and {store}/reversed has none of reversed frames; {command}"
     )
-    put(store, "film", clips.clip_id[1:], vectors[1:], "reversed")
+    put(store, "film", clips[1:], vectors[1:], "reversed")
     assert f"reversed lacks {clips.clip_id[0]!r} of film; {command}" in reasons(scored(store, few, "film"))["arrow"]
-    put(store, "film", clips.clip_id, vectors, "reversed", size=9)
+    put(store, "film", clips, vectors, "reversed", size=9)
     found = reasons(scored(store, few, "film"))["reversed"]
     assert found == f"{store}/reversed was made with other frames than {store}; {command}"
-    put(store, "film", clips.clip_id, -vectors, "reversed")
+    put(store, "film", clips, -vectors, "reversed")
     assert set(reasons(scored(store, few, "film"))) == set(MEASURES) - {"arrow", "reversed", FLIP_RATE}
 
 
 def test_all_parts_of_a_joined_model_are_changed_alike(clips, tmp_path):
     store, sequences, others = tmp_path / "s", noise(clips), noise(clips, seed=1)
-    put(store, "eye", clips.clip_id, sequences)
+    put(store, "eye", clips, sequences)
     for part in (slice(20, None), slice(20)):  # in two shards, the later clips first
-        put(store, "ear", clips.clip_id[part], others[part])
+        put(store, "ear", clips[part], others[part])
     model = load_model(store, "eye:concat+ear:concat")
     ids = model.clip_ids.tolist()
     assert ids == clips.clip_id.tolist()
@@ -279,10 +280,10 @@ def test_all_parts_of_a_joined_model_are_changed_alike(clips, tmp_path):
         ]
         np.testing.assert_array_equal(variants.vectors(change), np.array(plain[10:], np.float32))
     np.testing.assert_allclose(variants.vectors("order_blind")[:, D:], others[10:].mean(axis=1), atol=1e-6)
-    put(store, "film", clips.clip_id, sequences[:, 0])
+    put(store, "film", clips, sequences[:, 0])
     joined = Variants(load_model(store, "eye:concat+film", combine="l2").model, ids)
     assert joined.reason("frames_2") == "film gives one vector a clip, and none of its frames"
-    put(store, "film", clips.clip_id, 2 * others[:, 0], "reversed")
+    put(store, "film", clips, 2 * others[:, 0], "reversed")
     lengths = np.linalg.norm(joined.vectors("reversed").reshape(len(ids), T + 1, D), axis=(1, 2))
     assert joined.reason("reversed") is None and lengths == pytest.approx(2**0.5, rel=1e-5)
     with pytest.raises(EmbeddingError, match="s lacks 'nobody' of eye"):
@@ -295,7 +296,7 @@ def test_the_attentive_probe_has_its_controls_of_frames(few, clips, tmp_path, mo
     mine = only.clips.reset_index(drop=True)
     seen = np.tile(noise(mine, T=2), 15)  # (N, 2, 60)
     seen += 5 * mine.label.to_numpy()[:, None, None]  # each number of each frame tells: this probe takes small steps
-    put(tmp_path / "s", "eye", mine.clip_id, seen)
+    put(tmp_path / "s", "eye", mine, seen)
     result = scored(tmp_path / "s", only, "eye", EvaluationSettings(probe="attentive", draws=20, permutations=0))
     found = numbers(result)
     assert set(reasons(result)) == {"frames_4", "frames_8"} and 0.2 < found["arrow"] < 0.8
@@ -310,7 +311,7 @@ def test_the_attentive_probe_has_its_controls_of_frames(few, clips, tmp_path, mo
 
 
 def test_a_record_with_damaged_controls_is_no_result(few, clips, tmp_path):
-    put(tmp_path / "s", "eye", clips.clip_id, swings(clips))
+    put(tmp_path / "s", "eye", clips, swings(clips))
     result = scored(tmp_path / "s", few, "eye:concat")
     folder = write_result(result, tmp_path / "results")
     record = read_result(folder)
