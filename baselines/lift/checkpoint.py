@@ -147,5 +147,6 @@ def _rebuild(file: Path, checkpoint: Checkpoint) -> LiFT:
             raise EncoderError(f"{file}: tensor {key!r} is {tensor.dtype}; it should be torch.float32")
         if not tensor.isfinite().all():
             raise EncoderError(f"{file}: tensor {key!r} holds a number that is not finite")
-    model.load_state_dict(tensors, assign=True)
+    # copies: where a file's numbers lie in memory differs by file and run, and some CPUs' products by that
+    model.load_state_dict({key: tensor.clone() for key, tensor in tensors.items()}, assign=True)
     return model.eval()

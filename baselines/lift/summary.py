@@ -78,7 +78,5 @@ class Lift(Summary):
             )
         for start in range(0, len(sequences), self.batch_size):
             rows = slice(start, start + self.batch_size)
-            x = torch.from_numpy(
-                np.require(sequences[rows], requirements=("C", "W"))
-            )  # what torch takes without a copy
+            x = torch.tensor(np.ascontiguousarray(sequences[rows]))  # a copy: where it lies may change the last digits
             yield rows, x.to(self.device, self.dtype)
