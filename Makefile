@@ -2,6 +2,8 @@
 # make test-long: the tests that take minutes    make lint: style    make clean: remove what these made
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+# tests run in two processes, each with one thread: with more, the small models of the tests only wait for each other
+IN_TWO := env OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist
 
 .PHONY: demo test test-long lint clean
 
@@ -9,10 +11,10 @@ demo: .venv/installed
 	$(BIN)/cia demo --out build/demo
 
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(IN_TWO) worksteal
 
 test-long: .venv/installed
-	$(BIN)/python -m pytest tests/long
+	$(IN_TWO) loadfile tests/long
 
 lint: .venv/installed
 	$(BIN)/ruff check .

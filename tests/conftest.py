@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cia_bench.files import alone, read_json, write_json
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as for a shell's background job: the commands would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 REPOSITORY = Path(__file__).parent.parent
@@ -140,10 +142,17 @@ class Demo:
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    root = tmp_path_factory.mktemp("demo")
-    run = run_cia("demo", "--size", "tiny", cwd=root)
-    assert run.returncode == 0, run.stderr
-    return Demo(root / "cia-demo", run.stdout, run.stderr)
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent  # the workers of one run share a demo
+    root, said = root / "demo", root / "demo" / "said.json"
+    root.mkdir(exist_ok=True)
+    with alone(root, when_busy=lambda: None):
+        if not said.exists():
+            run = run_cia("demo", "--size", "tiny", cwd=root)
+            assert run.returncode == 0, run.stderr
+            write_json(said, {"output": run.stdout, "progress": run.stderr})
+    return Demo(root / "cia-demo", **read_json(said))
 
 
 @pytest.fixture
