@@ -239,7 +239,7 @@ def test_a_run_that_was_killed_is_continued(owner, tmp_path):
     code = f"from cia_bench.download import *; fetch([{wanted!r}], Path({str(tmp_path)!r}))"
     run = subprocess.Popen([sys.executable, "-c", code])
     part = tmp_path / ".part-file.csv"
-    limit = time.monotonic() + 20
+    limit = time.monotonic() + 60
     while not (part.exists() and part.stat().st_size) and time.monotonic() < limit:
         time.sleep(0.01)
     run.send_signal(signal.SIGKILL)
@@ -590,13 +590,14 @@ def test_a_place_that_can_not_be_written_is_told(owner, tmp_path):
         get(owner.offers(whole()), tmp_path / "file" / "sub")
 
 
-def slowly(handler: Handler) -> None:
-    time.sleep(0.15)
-    handler.reply(200, DATA)
-
-
 def test_of_two_that_fetch_at_once_one_waits_and_finds_all_there(owner, tmp_path, caplog):
-    wanted = owner.offers(slowly)
+    def once_another_waits(handler: Handler) -> None:
+        limit = time.monotonic() + 60
+        while "waiting for another process" not in caplog.text and time.monotonic() < limit:
+            time.sleep(0.01)
+        handler.reply(200, DATA)
+
+    wanted = owner.offers(once_another_waits)
     with ThreadPoolExecutor() as pool:
         got = list(pool.map(lambda _: get(wanted, tmp_path), range(2)))
     assert sorted(got) == [[], ["file.csv"]]

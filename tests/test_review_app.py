@@ -138,7 +138,7 @@ def test_a_screen_of_any_size_is_filled_and_keeps_its_keys_whole(data, size, the
         lines = screen(pilot.app).split("\n")
         assert len(lines) == size[1] and {cell_len(line) for line in lines} == {size[0]}
         assert lines[-1].rstrip().endswith("? keys  q quit")
-        assert "by risk" in lines[0] and re.search(r"0:00:0\d *$", lines[0])
+        assert "by risk" in lines[0] and re.search(r"0:\d\d:\d\d *$", lines[0])
         for widget in [*pilot.app.query(Clips), pilot.app.query_one(Queue)]:
             assert widget.size.height >= 3
 
