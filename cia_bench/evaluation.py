@@ -14,8 +14,9 @@ from cia_bench.controls.scores import score_controls
 from cia_bench.coverage import count_coverage, refuse_low_coverage
 from cia_bench.embedding_checks import ZEROS, refuse_one_vector, refuse_other_clips, shared_vectors, without_zeros
 from cia_bench.embeddings import Embeddings, load_embeddings, load_model
+from cia_bench.encoders import choose_device
 from cia_bench.errors import BuildError, ConfigError, EmbeddingError, ProbeError, some
-from cia_bench.probes import RidgeRefits, count_balanced, make_folds
+from cia_bench.probes import Probe, RidgeRefits, count_balanced, make_folds
 from cia_bench.protocols import EvaluationSettings
 from cia_bench.results import Result
 from cia_bench.scoring import group_rows, mean_over_sources, score_source
@@ -45,9 +46,10 @@ def evaluate(
 
     `embeddings` is a store, a file (see load_embeddings), a frame with columns clip_id and embedding, one vector a
     clip, a pair of clip ids and an array of their vectors, or what load_model returns. `data` is a data folder or what
-    `read_data` returns. `model` says which model of a store, with the `weights` of its summary, which runs on `device`,
-    and `combine` how its parts are joined (see load_model); otherwise it names the model, by default after the file.
-    `parameters` is its number of parameters. Without `sources`, all built sources that have any embedding are scored,
+    `read_data` returns. `model` says which model of a store, with the `weights` of its summary, and `combine` how its
+    parts are joined (see load_model); otherwise it names the model, by default after the file. The summary runs on
+    `device`; if that is CUDA's, ridge is solved there too, with the same answers. `parameters` is the model's number of
+    parameters. Without `sources`, all built sources that have any embedding are scored,
     the others are listed in the record. With `groups` or `max_clips` only a part of them is (see subsets.subset). Clips
     that failed to embed in a store, or whose vector is all zeros, are left out, which the record's coverage tells by
     source and group; a source that lacks more than settings.min_coverage allows is refused. With
@@ -58,6 +60,7 @@ def evaluate(
     if the data is damaged or a group lacks a label; ProbeError if the numbers are too large to fit.
     """
     settings = settings or EvaluationSettings()
+    probe = settings.new_probe(choose_device(device) if device.startswith("cuda") else None)
     whole = data if isinstance(data, Data) else read_data(data)
     everything = part_of(whole, list(sources), groups, max_clips, settings)
     loaded = without_zeros(load_to_score(embeddings, model, weights or {}, device, combine, everything, settings))
@@ -80,7 +83,7 @@ def evaluate(
         refuse_low_coverage(loaded.place, source, coverage[source], settings.min_coverage, zeros)
         refuse_one_vector(loaded, source, clips[clips.source == source])
     shared = shared_vectors(loaded)
-    scored_groups = [_score_group(group, loaded, settings) for _, group in clips.groupby("group_id")]
+    scored_groups = [_score_group(group, loaded, probe, settings) for _, group in clips.groupby("group_id")]
     predictions = pd.concat([group.answers for group in scored_groups], ignore_index=True)
     parts = {source: score_source(source, predictions[predictions.source == source], settings) for source in scored}
     record = {
@@ -169,15 +172,20 @@ def load_to_score(
 def _choose_sources(embeddings: Embeddings, data: Data, asked: list[str]) -> list[str]:
     """The sources to score; raises EmbeddingError unless each of their clips has an embedding or is known to fail."""
     place, ids = embeddings.place, embeddings.clip_ids
+    everywhere = set(data.clips.clip_id)  # sets: pandas takes long to ask text of its own type for many values
+    known = np.array([clip_id in everywhere for clip_id in ids])
+    if not known.all():
+        example = f"a clip id there looks like {data.clips.clip_id.iloc[0]!r}"
+        raise EmbeddingError(f"{place}: the data has no clip {some(ids[~known].tolist())}; {example}")
+    tried = {*ids, *embeddings.failures}
     scored = []
     for source in asked or data.source_names():
-        clips = pd.Index(data.of(source).clips.clip_id.unique())
-        missing = clips[~clips.isin(ids)]
-        untried = missing[~missing.isin(list(embeddings.failures))]
+        clips = list(dict.fromkeys(data.clips.clip_id[data.clips.source == source]))
+        untried = [clip_id for clip_id in clips if clip_id not in tried]
         if len(untried) == len(clips) and not asked:
             continue
-        if len(untried):
-            raise EmbeddingError(f"{place} lacks {some(untried.tolist())} of the {len(clips)} clips of {source}")
+        if untried:
+            raise EmbeddingError(f"{place} lacks {some(untried)} of the {len(clips)} clips of {source}")
         scored.append(source)
     return sorted(set(scored))
 
@@ -213,7 +221,9 @@ class _ScoredGroup:
     test: dict
 
 
-def _score_group(clips: pd.DataFrame, embeddings: Embeddings, settings: EvaluationSettings) -> _ScoredGroup:
+def _score_group(
+    clips: pd.DataFrame, embeddings: Embeddings, probe: Probe, settings: EvaluationSettings
+) -> _ScoredGroup:
     """Fit a group's probe on its training clips and let it and the train majority answer for its validation clips."""
     group_id = clips.group_id.iloc[0]
     embedded = clips[clips.embedded]  # the others failed to embed: coverage tells
@@ -227,19 +237,24 @@ def _score_group(clips: pd.DataFrame, embeddings: Embeddings, settings: Evaluati
             raise BuildError(f"group {group_id!r} has no clip of label {label} in {split}; {why}")
     learnt, new = embeddings.vectors[train.row], embeddings.vectors[validation.row]
     try:
-        probe = settings.fit_probe(learnt, train.label.to_numpy(), train.unit.to_numpy())
-        score = probe.decision_function(new)
+        fitted = settings.fit_probe(learnt, train.label.to_numpy(), train.unit.to_numpy(), probe)
+        score = fitted.decision_function(new)
     except ProbeError as error:
         raise ProbeError(f"{embeddings.place}, group {group_id!r}: {error}") from error
     majority = int(2 * train.label.sum() > len(train))  # a tie answers 0, as scikit-learn's DummyClassifier does
     answers = validation.assign(
         score=score, prediction=(score > 0).astype(np.int8), constant=np.int8(majority), train=len(train)
     )
-    return _ScoredGroup(group_id, answers, _test(learnt, new, train, answers, settings))
+    return _ScoredGroup(group_id, answers, _test(probe, learnt, new, train, answers, settings))
 
 
 def _test(
-    learnt: np.ndarray, new: np.ndarray, train: pd.DataFrame, answers: pd.DataFrame, settings: EvaluationSettings
+    probe: Probe,
+    learnt: np.ndarray,
+    new: np.ndarray,
+    train: pd.DataFrame,
+    answers: pd.DataFrame,
+    settings: EvaluationSettings,
 ) -> dict:
     """A test of the answers against chance: its name, and p, None where there is no such test for this probe.
 
@@ -250,11 +265,16 @@ def _test(
         return {"name": "fisher", "p": fisher_test(answers.prediction.to_numpy(), answers.label.to_numpy())}
     if not settings.permutations or settings.probe != "ridge":
         return {"name": "permutation", "p": None}
-    return {"name": "permutation", "p": _permutation_test(learnt, new, train, answers, settings)}
+    return {"name": "permutation", "p": _permutation_test(probe, learnt, new, train, answers, settings)}
 
 
 def _permutation_test(
-    learnt: np.ndarray, new: np.ndarray, train: pd.DataFrame, answers: pd.DataFrame, settings: EvaluationSettings
+    probe: Probe,
+    learnt: np.ndarray,
+    new: np.ndarray,
+    train: pd.DataFrame,
+    answers: pd.DataFrame,
+    settings: EvaluationSettings,
 ) -> float:
     """p of the ridge probe, fitted to permuted labels with its regularisation chosen anew (see permute_labels)."""
     N = len(train)
@@ -265,7 +285,7 @@ def _permutation_test(
     generator = np.random.default_rng([settings.seed, *answers.group_id.iloc[0].encode()])
     labellings = np.concatenate([labels[None], permute_labels(labels, units, strata, settings.permutations, generator)])
     folds = make_folds(train.unit.to_numpy(), np.zeros(N, int), settings.seed) if settings.rules.choose else None
-    scores = RidgeRefits(settings.new_probe(), learnt, new, folds).decision_function(labellings[:, :N])  # (M, P)
+    scores = RidgeRefits(probe, learnt, new, folds).decision_function(labellings[:, :N])  # (M, P)
     second = labellings[:, N:] == 1
     right = (scores.T > 0) == second
     # in whole numbers: all labellings have as many clips of each label, so that only their order counts

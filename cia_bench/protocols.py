@@ -55,19 +55,22 @@ class EvaluationSettings:
         """What the protocol's name stands for."""
         return PROTOCOLS[self.protocol]
 
-    def new_probe(self) -> Probe:
-        """The probe as the protocol wants it, not fitted."""
+    def new_probe(self, device: str | None = None) -> Probe:
+        """The probe as the protocol wants it, not fitted; ridge is solved on a torch device, by default in numpy."""
         wanted = {"standardise": True, "class_weight": "balanced"} if self.rules.balanced else {}
-        return build_probe(self.probe, **wanted)
+        return build_probe(self.probe, **wanted, **({"device": device} if self.probe == "ridge" else {}))
 
-    def fit_probe(self, features: np.ndarray, labels: np.ndarray, units: np.ndarray) -> Probe:
+    def fit_probe(
+        self, features: np.ndarray, labels: np.ndarray, units: np.ndarray, probe: Probe | None = None
+    ) -> Probe:
         """The probe fitted as the protocol wants it: features (N, ...), labels (N,), units (N,) that folds keep whole.
 
-        Raises ProbeError for what no probe can learn from.
+        `probe` is what new_probe gave, by default without a device. Raises ProbeError for what no probe can learn from.
         """
+        probe = probe or self.new_probe()
         if self.rules.choose:
-            return fit_chosen(self.new_probe(), features, labels, units, seed=self.seed)
-        return self.new_probe().fit(features, labels)
+            return fit_chosen(probe, features, labels, units, seed=self.seed)
+        return probe.fit(features, labels)
 
     def describe_protocol(self) -> dict:
         """What the protocol and its probe are, for a result's record."""

@@ -318,3 +318,8 @@ def test_a_damaged_result_is_named(change, message, embeddings, data, tmp_path):
     (folder / "result.json").write_text(json.dumps(record))
     with pytest.raises(ResultError, match=f"result.json is no result of cia eval: .*{message}"):
         read_result(folder)
+
+
+def test_a_gpu_that_is_not_there_is_refused_before_anything_is_read(tmp_path):
+    with pytest.raises(ConfigError, match="torch has no device 'cuda:99'"):
+        evaluate(tmp_path / "none.npz", tmp_path / "none", device="cuda:99")

@@ -15,7 +15,10 @@ from cia_bench.baselines.lift.train import train
 from cia_bench.demo import save_random_dinov2
 from cia_bench.encoders import Encoder, FrameSpec, choose_device, load_encoder
 from cia_bench.errors import ConfigError, EncoderError
+from cia_bench.evaluation import evaluate
 from cia_bench.inference import Embedder
+from cia_bench.probes import RidgeProbe, RidgeRefits
+from cia_bench.protocols import EvaluationSettings
 from cia_bench.store import TrainingSet
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU on this machine")
@@ -43,6 +46,26 @@ def test_a_gpu_that_is_not_there_is_refused():
     with pytest.raises(ConfigError, match="torch has no device 'cuda:99': ") as refused:
         choose_device("cuda:99")
     assert "\n" not in str(refused.value)
+
+
+def test_ridge_and_its_refits_answer_alike_on_both():
+    generator = np.random.default_rng(0)
+    features, labels = generator.standard_normal((300, 768)), np.arange(300) % 3 // 2
+    new, folds = generator.standard_normal((200, 768)), np.arange(300) % 5
+    labellings = np.array([generator.permutation(labels) for _ in range(20)])
+    for settings in ({}, {"class_weight": "balanced", "standardise": True}):
+        here, there = (RidgeProbe(device=device, **settings) for device in (None, "cuda"))
+        np.testing.assert_array_equal(*(one.fit(features, labels).predict(new) for one in (here, there)))
+        scores = [RidgeRefits(one, features, new, folds).decision_function(labellings) for one in (here, there)]
+        np.testing.assert_allclose(*scores, rtol=1e-6, atol=1e-9)
+
+
+def test_an_evaluation_gives_the_same_answers_on_both(embeddings, data):
+    settings = EvaluationSettings("strict", draws=100, permutations=99)
+    here, there = (evaluate(embeddings, data, settings=settings, device=device) for device in ("cpu", "cuda"))
+    assert here.predictions.prediction.equals(there.predictions.prediction)
+    assert here.record["groups"] == there.record["groups"]
+    assert here.record["protocol"] == there.record["protocol"]
 
 
 ONE_OF_EACH_KIND = (

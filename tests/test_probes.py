@@ -69,6 +69,28 @@ def test_ridge_equals_scikit_learns_fed_float64(n, d, share, alpha, class_weight
     assert ours.predict(new).dtype == labels.dtype
 
 
+@pytest.mark.parametrize("n, d", [(60, 90), (90, 30)])  # the smaller Gram matrix is of clips, of features
+@WEIGHTS
+@STANDARDISE
+def test_torch_on_a_device_gives_the_predictions_of_numpy(n, d, class_weight, standardise):
+    features, labels = noise(n, d, share=0.4)
+    new = noise(200, d)[0]
+    for scale in (1, 1e-3, 1e6):  # at the last a Gram matrix loses alpha, where features are not standardised
+        here, there = (RidgeProbe(1.0, class_weight, standardise, device) for device in (None, "cpu"))
+        scores = [probe.fit(scale * features, labels).decision_function(scale * new) for probe in (here, there)]
+        assert_same_scores(*scores)
+        np.testing.assert_array_equal(scores[0] > 0, scores[1] > 0)
+        assert_same_scores(*(probe.score_grid(features, labels, new, probe.grid) for probe in (here, there)))
+        labellings = np.array([np.roll(labels, shift) for shift in range(5)])
+        folds = np.arange(n) % 5
+        refits = [RidgeRefits(probe, scale * features, scale * new, folds) for probe in (here, there)]
+        assert_same_scores(*(one.decision_function(labellings) for one in refits))
+
+
+def test_a_device_is_no_part_of_what_a_result_records():
+    assert RidgeProbe(device="cpu").describe() == RidgeProbe().describe() == {"alpha": 1.0}
+
+
 def exact_scores(features, labels, new, alpha, class_weight) -> np.ndarray:
     """Ridge's scores by the rules of arithmetic on fractions: weights w and intercept b of the normal equations."""
     N, D = features.shape

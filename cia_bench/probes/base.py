@@ -45,8 +45,12 @@ class Probe(ABC):
         return {name: value for name, value in vars(self).items() if not name.endswith("_")}
 
     def describe(self) -> dict:
-        """The settings as a result records them: without those that are off, which older results do not know."""
-        return {name: value for name, value in self.settings().items() if value is not None and value is not False}
+        """The settings as a result records them: without those that are off, which older results do not know.
+
+        Nor with a device: scores are the same on each but for rounding.
+        """
+        told = {name: value for name, value in self.settings().items() if name != "device"}
+        return {name: value for name, value in told.items() if value is not None and value is not False}
 
     def with_value(self, value: float) -> "Probe":
         """A new probe with the same settings but for its regularisation."""

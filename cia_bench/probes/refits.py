@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from cia_bench.errors import ConfigError, ProbeError
+from cia_bench.probes.arrays import fetch, module_of, send
 from cia_bench.probes.choosing import count_balanced, pick_strongest
 from cia_bench.probes.ridge import RidgeProbe
 from cia_bench.probes.scaling import Scaler
@@ -44,8 +45,8 @@ class RidgeRefits:
         self.values = np.asarray(values)
         self.clips = len(features)
         self._held = [] if folds is None else [folds == fold for fold in np.unique(folds)]
-        self._folds = [fit(features[~held], features[held], probe.standardise, values[0]) for held in self._held]
-        self._whole = fit(features, new, probe.standardise, values[0])
+        self._folds = [fit(features[~held], features[held], probe, values[0]) for held in self._held]
+        self._whole = fit(features, new, probe, values[0])
 
     def decision_function(self, labels: np.ndarray) -> np.ndarray:
         """Signed score of each new clip for each labelling, (M, P); above 0 is label 1.
@@ -60,7 +61,7 @@ class RidgeRefits:
 
     def _score(self, labels: np.ndarray) -> np.ndarray:
         targets = np.where(labels.T == 1, 1.0, -1.0)  # (N, P)
-        scores = np.empty((len(self._whole.new), len(labels)))
+        scores = np.empty((self._whole.clips, len(labels)))
         alphas = self._choose(targets)
         for alpha in np.unique(alphas):
             chose = alphas == alpha
@@ -86,34 +87,33 @@ class _Fit:
     `score` takes targets (n, P) of -1 and 1, and gives scores (alphas, M, P).
     """
 
-    def __init__(self, features: np.ndarray, new: np.ndarray, standardise: bool, alpha: float):
-        self.constant = is_constant(features)
-        if standardise:
+    def __init__(self, features: np.ndarray, new: np.ndarray, probe: RidgeProbe, alpha: float):
+        self.constant, self.clips, self.device = is_constant(features), len(new), probe.device
+        if probe.standardise:
             scaler = Scaler().fit(features)
             features, new = scaler.transform(features), scaler.transform(new)
         mean = features.mean(axis=0)
-        self.rows, self.new = features - mean, new - mean
-        self._prepare(alpha)
+        self._prepare(send(features - mean, self.device), send(new - mean, self.device), alpha)
 
     def score(self, targets: np.ndarray, alphas: Sequence[float]) -> np.ndarray:
         mean = targets.mean(axis=0)
         alone = np.abs(mean) == 1
-        scores = np.empty((len(alphas), len(self.new), len(mean)))
+        scores = np.empty((len(alphas), self.clips, len(mean)))
         scores[:, :, alone] = mean[alone]
         scores[:, :, ~alone] = self._score(targets[:, ~alone], alphas)  # both labels in each column
         return scores
 
 
 class _PlainFit(_Fit):
-    def _prepare(self, alpha: float) -> None:
-        self.left, self.eigenvalues, self.right = decompose(self.rows, self.new, alpha)
+    def _prepare(self, rows, new, alpha: float) -> None:
+        self.left, self.eigenvalues, self.right = decompose(rows, new, alpha)
 
     def _score(self, targets: np.ndarray, alphas: Sequence[float]) -> np.ndarray:
         mean = targets.mean(axis=0)
         if self.constant:
-            return np.broadcast_to(mean, (len(alphas), len(self.new), len(mean)))
-        solved = (self.right @ (targets - mean)) / (self.eigenvalues[:, None] + np.reshape(alphas, (-1, 1, 1)))
-        return self.left @ solved + mean
+            return np.broadcast_to(mean, (len(alphas), self.clips, len(mean)))
+        answers, alphas = send(targets - mean, self.device), send(np.reshape(alphas, (-1, 1, 1)), self.device)
+        return fetch(self.left @ ((self.right @ answers) / (self.eigenvalues[:, None] + alphas))) + mean
 
 
 class _BalancedFit(_Fit):
@@ -126,41 +126,45 @@ class _BalancedFit(_Fit):
     algorithm 12.1) converges in a number of steps that is known beforehand, for all labellings together.
     """
 
-    def _prepare(self, alpha: float) -> None:
-        self.lost = loses(self.rows, alpha)
-        if not self.lost:
-            values, self.vectors = np.linalg.eigh(self.rows @ self.rows.T)
-            self.eigenvalues = np.maximum(values, 0)
-            self.gram = self.new @ self.rows.T
+    def _prepare(self, rows, new, alpha: float) -> None:
+        self.lost = loses(rows, alpha)
+        if self.lost:
+            self.rows, self.new = fetch(rows), fetch(new)
+            return
+        values, self.vectors = module_of(rows).linalg.eigh(rows @ rows.T)
+        self.eigenvalues = values.clip(0)
+        self.gram = new @ rows.T
 
     def _score(self, targets: np.ndarray, alphas: Sequence[float]) -> np.ndarray:
         if self.constant:
-            return np.zeros((len(alphas), len(self.new), targets.shape[1]))
+            return np.zeros((len(alphas), self.clips, targets.shape[1]))
         if self.lost:  # one by one, from the features themselves
-            probe = RidgeProbe(class_weight=BALANCED)
+            probe = RidgeProbe(class_weight=BALANCED, device=self.device)
             return np.stack([probe.score_grid(self.rows, one, self.new, alphas) for one in targets.T], axis=-1)
-        return np.stack([self._iterate(targets, alpha) for alpha in alphas])
+        sent = send(targets, self.device)
+        skew = float(np.abs(targets.mean(axis=0)).max(initial=0))
+        return np.stack([fetch(self._iterate(sent, skew, float(alpha))) for alpha in alphas])
 
-    def _iterate(self, targets: np.ndarray, alpha: float) -> np.ndarray:
-        """Scores (M, P) for targets (n, P)."""
+    def _iterate(self, targets, skew: float, alpha: float):
+        """Scores (M, P) for targets (n, P), whose means are at most `skew` from 0."""
         mean = targets.mean(axis=0)
-        low, high = np.partition(self.eigenvalues, [1, -1])[[1, -1]]  # the first is 0: that of equal unknowns
+        low, high = float(self.eigenvalues[1]), float(self.eigenvalues[-1])  # the first is 0: that of equal unknowns
         low = max(0.0, low - len(targets) * np.finfo(np.float64).eps * high)  # as far down as rounding may have been
-        reach = np.abs(mean).max(initial=0) * alpha / (alpha + low)
+        reach = skew * alpha / (alpha + low)
         inverse = self._inverse(alpha)
         pull = alpha * mean * targets
         unknowns = _solve(lambda unknowns: inverse @ (pull * unknowns), inverse @ targets, reach)
         intercept = mean * (1 - alpha * (targets * unknowns).mean(axis=0))
         return self.gram @ unknowns + intercept
 
-    def _inverse(self, alpha: float) -> np.ndarray:
+    def _inverse(self, alpha: float):
         """The matrix (n, n) that turns targets into the a of sum 0 with (K + alpha) a + intercept = targets."""
         inverse = (self.vectors / (self.eigenvalues + alpha)) @ self.vectors.T
         inverse -= inverse.mean(axis=0)
-        return inverse - inverse.mean(axis=1, keepdims=True)
+        return inverse - inverse.mean(axis=1)[:, None]
 
 
-def _solve(change: Callable[[np.ndarray], np.ndarray], right_side: np.ndarray, reach: float) -> np.ndarray:
+def _solve(change: Callable, right_side, reach: float):
     """The x with x + change(x) = right_side, for a linear change with eigenvalues between -reach and reach, below 1."""
     if reach == 0:
         return right_side
