@@ -83,12 +83,12 @@ class Data:
 
 def fingerprint_of(tables: list[tuple[Table, pd.DataFrame]]) -> str:
     """SHA-256 over all rows of tables, each a line of JSON, in the table's own order: not of Parquet bytes."""
-    digest = hashlib.sha256()
+    digest, encode = hashlib.sha256(), json.JSONEncoder(ensure_ascii=False).encode
     for table, frame in tables:
         arrow = table.to_arrow(frame)
         digest.update(f"{table.name} {json.dumps(arrow.schema.names)}\n".encode())
         for row in zip(*(column.to_pylist() for column in arrow.columns), strict=True):
-            digest.update(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+            digest.update(encode(row).encode() + b"\n")
     return digest.hexdigest()
 
 

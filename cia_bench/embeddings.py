@@ -373,7 +373,8 @@ def check_vectors(
 def _content_digest(clip_ids: pd.Index, vectors: np.ndarray) -> str:
     """SHA-256 over ids and numbers in the order of ids: the same for the same embeddings in whatever file."""
     digest = hashlib.sha256(f"{vectors.dtype.newbyteorder('<').str} {vectors.shape[1]}\n".encode())
-    for row in np.argsort(clip_ids.to_numpy(dtype=object), kind="stable"):
-        digest.update(clip_ids[row].encode("utf-8", "surrogatepass") + b"\n")
+    names = clip_ids.to_numpy(dtype=object)
+    for row in np.argsort(names, kind="stable"):
+        digest.update(names[row].encode("utf-8", "surrogatepass") + b"\n")
         digest.update(np.ascontiguousarray(vectors[row], dtype=vectors.dtype.newbyteorder("<")))
     return digest.hexdigest()

@@ -15,9 +15,10 @@ def read_features(features: np.ndarray, axes: str) -> np.ndarray:
     features = np.asarray(features, dtype=np.float64)
     if features.ndim != axes.count(",") + 1:
         raise ProbeError(f"this probe takes {axes}, not an array of shape {features.shape}")
-    if not np.isfinite(features).all():
+    peak = max(features.max(initial=0), -features.min(initial=0))  # NaN if any is: both keep it
+    if not np.isfinite(peak):
         raise ProbeError("the features hold a number that is not finite")
-    if not np.abs(features).max(initial=0) < np.sqrt(np.finfo(np.float64).max / max(1, features.size)):
+    if not peak < np.sqrt(np.finfo(np.float64).max / max(1, features.size)):
         raise ProbeError("the features are so large that their squares overflow; scale them down")
     return features
 
@@ -40,7 +41,7 @@ def read_labels(labels: np.ndarray, clips: int) -> tuple[np.ndarray, np.ndarray]
 
 def is_constant(features: np.ndarray) -> bool:
     """Whether all clips have the same features, so that nothing can be learnt from them; (N, ...)."""
-    return bool((features == features[0]).all())
+    return bool((features[-1] == features[0]).all() and (features == features[0]).all())  # most end at the first
 
 
 def constant_score(targets: np.ndarray, class_weight: str | None) -> float:
