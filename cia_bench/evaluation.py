@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +20,14 @@ from cia_bench.errors import BuildError, ConfigError, EmbeddingError, ProbeError
 from cia_bench.probes import Probe, RidgeRefits, count_balanced, make_folds
 from cia_bench.protocols import EvaluationSettings
 from cia_bench.results import Result
-from cia_bench.scoring import group_rows, mean_over_sources, score_source
-from cia_bench.significance import fisher_test, permutation_p, permute_labels
+from cia_bench.scoring import DISCOVERY, group_rows, mean_over_sources, score_source
+from cia_bench.significance import enough_for, fisher_test, permute_labels, sequential_p
 from cia_bench.splits import joined
 from cia_bench.store import is_store
 from cia_bench.subsets import subset
 from cia_bench.tables import PREDICTIONS, SPLITS
+
+AT_ONCE = 128  # labellings refitted before it is asked whether that is enough
 
 
 def evaluate(
@@ -276,7 +279,11 @@ def _permutation_test(
     answers: pd.DataFrame,
     settings: EvaluationSettings,
 ) -> float:
-    """p of the ridge probe, fitted to permuted labels with its regularisation chosen anew (see permute_labels)."""
+    """p of the ridge probe, fitted to permuted labels with its regularisation chosen anew (see permute_labels).
+
+    No more are refitted once p is sure to be above the false discovery rate that groups are counted at: see
+    sequential_p.
+    """
     N = len(train)
     labels, units = (np.concatenate([train[name], answers[name]]) for name in ("label", "unit"))
     side = (np.arange(len(labels)) >= N).astype(int)
@@ -285,9 +292,16 @@ def _permutation_test(
     generator = np.random.default_rng([settings.seed, *answers.group_id.iloc[0].encode()])
     labellings = np.concatenate([labels[None], permute_labels(labels, units, strata, settings.permutations, generator)])
     folds = make_folds(train.unit.to_numpy(), np.zeros(N, int), settings.seed) if settings.rules.choose else None
-    scores = RidgeRefits(probe, learnt, new, folds).decision_function(labellings[:, :N])  # (M, P)
-    second = labellings[:, N:] == 1
-    right = (scores.T > 0) == second
-    # in whole numbers: all labellings have as many clips of each label, so that only their order counts
-    quality = count_balanced(right, second) if settings.rules.balanced else right.sum(axis=1)
-    return permutation_p(quality[0], quality[1:])
+    refits = RidgeRefits(probe, learnt, new, folds)
+
+    def qualities(first: int) -> np.ndarray:
+        part = labellings[first : first + AT_ONCE]
+        second = part[:, N:] == 1
+        right = (refits.decision_function(part[:, :N]).T > 0) == second
+        # in whole numbers: all labellings have as many clips of each label, so that only their order counts
+        return count_balanced(right, second) if settings.rules.balanced else right.sum(axis=1)
+
+    parts = map(qualities, range(0, len(labellings), AT_ONCE))
+    with_true = next(parts)
+    enough = enough_for(DISCOVERY, settings.permutations)
+    return sequential_p(with_true[0], chain([with_true[1:]], parts), enough)

@@ -9,12 +9,14 @@ from cia_bench.significance import (
     benjamini_hochberg,
     detectable_accuracy,
     difference_p,
+    enough_for,
     expanded_p,
     fisher_power,
     fisher_test,
     holm,
     permutation_p,
     permute_labels,
+    sequential_p,
     tie_groups,
 )
 from cia_bench.statistics import difference_interval, expanded_level
@@ -172,6 +174,44 @@ def test_a_permutation_p_counts_the_observed_labels_and_ties():
     assert permutation_p(0.0, scores) == 1.0
     with pytest.raises(ValueError, match="at least one is needed"):
         permutation_p(0.5, np.array([]))
+
+
+def test_a_sequential_p_stops_at_enough_scores_and_asks_for_no_more():
+    def parts():
+        yield np.array([0.1, 0.9])
+        yield np.array([0.5, 0.2, 0.7])
+        raise AssertionError("nobody needs the rest")
+
+    assert sequential_p(0.5, parts(), enough=2) == 2 / 3  # the second as large is the third score
+    assert sequential_p(0.5, parts(), enough=3) == 3 / 5
+
+
+def test_a_sequential_p_that_never_stops_is_the_permutation_p():
+    scores = np.array([0.1, 0.9, 0.5, 0.2])
+    assert sequential_p(0.6, [scores[:1], scores[1:]], enough=2) == permutation_p(0.6, scores) == 2 / 5
+    with pytest.raises(ValueError, match="at least one"):
+        sequential_p(0.6, [], enough=1)
+
+
+@pytest.mark.parametrize("permutations", [9, 19, 99, 199, 200, 999])
+def test_a_sequential_p_differs_only_above_the_level_it_stops_for(permutations):
+    generator, enough = np.random.default_rng(0), enough_for(0.05, permutations)
+    assert enough / permutations > 0.05 >= (enough - 1) / permutations
+    for observed in (0, 1, 1.5, 2, 3):
+        for _ in range(20):
+            scores = generator.standard_normal(permutations)
+            fixed, sequential = permutation_p(observed, scores), sequential_p(observed, [scores], enough)
+            assert fixed == sequential if fixed <= 0.05 else sequential > 0.05
+
+
+def test_a_sequential_p_is_exact_under_the_null():
+    # the observed score is one of exchangeable ones: the chance of p <= k / n is k / n at each p that there can be
+    generator, sets = np.random.default_rng(0), 20_000
+    p = np.array([sequential_p(one[0], [one[1:]], enough=5) for one in generator.random((sets, 100))])
+    possible = [1 / 100, 3 / 100, 5 / 99, 5 / 60, 5 / 20, 5 / 10, 5 / 6]
+    for one in possible:
+        assert np.mean(p <= one + 1e-12) == pytest.approx(one, abs=4 * np.sqrt(one * (1 - one) / sets))
+    assert (p == 1).mean() == pytest.approx(1 / 6, abs=0.011)
 
 
 def test_the_p_of_a_difference_is_twice_its_rarer_side():
