@@ -374,7 +374,8 @@ def _content_digest(clip_ids: pd.Index, vectors: np.ndarray) -> str:
     """SHA-256 over ids and numbers in the order of ids: the same for the same embeddings in whatever file."""
     digest = hashlib.sha256(f"{vectors.dtype.newbyteorder('<').str} {vectors.shape[1]}\n".encode())
     names = clip_ids.to_numpy(dtype=object)
-    for row in np.argsort(names, kind="stable"):
+    vectors = np.ascontiguousarray(vectors, dtype=vectors.dtype.newbyteorder("<"))
+    for row in np.argsort(names, kind="stable").tolist():
         digest.update(names[row].encode("utf-8", "surrogatepass") + b"\n")
-        digest.update(np.ascontiguousarray(vectors[row], dtype=vectors.dtype.newbyteorder("<")))
+        digest.update(vectors[row])
     return digest.hexdigest()

@@ -1,4 +1,5 @@
 import csv
+import hashlib
 import json
 import shutil
 
@@ -138,6 +139,17 @@ def test_annotations_without_any_published_group_are_refused(annotations, tmp_pa
     with pytest.raises(BuildError, match="annotations: the files hold no train action"):
         build("epic", annotations, tmp_path / "data")
     assert not (tmp_path / "data").exists()
+
+
+def test_a_fingerprint_is_of_each_row_as_a_line_of_json(data):
+    read = read_data(data)
+    odd = Data(read.groups, read.clips.assign(text='"a",\n\u2028 é\\n], [1', start_s=0.1 + 0.2))
+    expected = hashlib.sha256()
+    for table, rows in ((GROUPS, odd.groups), (CLIPS, odd.clips)):
+        expected.update(f"{table.name} {json.dumps(table.schema.names)}\n".encode())
+        for row in table.to_arrow(rows).to_pylist():
+            expected.update(json.dumps(list(row.values()), ensure_ascii=False).encode() + b"\n")
+    assert odd.fingerprint("epic") == expected.hexdigest()
 
 
 def test_a_fingerprint_is_of_rows_not_of_order_or_bytes(data):
