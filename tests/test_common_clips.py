@@ -222,6 +222,16 @@ def test_predictions_that_do_not_fit_their_result_or_the_others_are_refused(dama
     assert str(results / "b") in str(caught.value) and message in str(caught.value)
 
 
+@pytest.mark.parametrize("column", ["prediction", "constant"])
+def test_answers_changed_by_hand_are_refused_where_all_have_the_same_clips(column, data, embeddings, tmp_path):
+    folder = score(tmp_path / "results", data, embeddings, {"a": [], "b": []})
+    path = folder / "b" / "predictions.parquet"
+    rows = PREDICTIONS.read(path)
+    PREDICTIONS.write(path, rows.assign(**{column: [1 - rows[column][0], *rows[column][1:]]}))
+    with pytest.raises(ResultError, match=f"b/predictions.parquet does not fit .* epic's column {column} gives an acc"):
+        rank_one(folder)
+
+
 def test_repeated_predictions_are_refused(results):
     path = results / "b" / "predictions.parquet"
     rows = PREDICTIONS.read(path)

@@ -18,9 +18,10 @@ from cia_bench.leaderboard.export import FORMATS, export
 from cia_bench.leaderboard.latex import latex
 from cia_bench.leaderboard.rows import Row
 from cia_bench.leaderboard.table import Comparison, Ranking, rank, read_results
+from cia_bench.leaderboard.text import markdown
 
 CIA = {"charades": "c" * 64, "epic": "e" * 64, "ssv2": "s" * 64}
-SPREADSHEET = ["\t=1+1", "\r=1", " =1+1", "＝1+1", "'=1", "''+1"]
+SPREADSHEET = ["\t=1+1", "\r=1", " =1+1", "＝1+1", "'=1", "''+1", "'text'"]
 TEX = [
     r"\input{/etc/passwd}",
     r"\write18{ls}",
@@ -190,6 +191,11 @@ def test_strangers_names_are_text_in_every_format(name, ranking):
     assert line.startswith(latex(name) + " & 22.0M & ")
     plain = re.sub(r"\\text[a-z]+\{\}|\\[{}$&#%_]|\{[-\[\]*]\}", "", latex(name))
     assert not re.search(r"[\\{}$&#%_^~`'\"<>|\[\]*-]", plain) and plain.isascii()
+
+
+def test_what_github_would_link_or_notify_is_escaped_too():
+    assert markdown("![a](b) @me #1 www.x.org") == r"\!\[a\](b) \@me \#1 www&#8203;.x.org"
+    assert [markdown(text) for text in ("- a", "12. b", "12 c")] == [r"\- a", r"12\. b", "12 c"]
 
 
 def test_a_row_of_a_submission_that_is_not_in_order_is_refused(tmp_path):

@@ -38,8 +38,8 @@ def run_session(session: str, folder, annotations) -> str:
 def test_the_readmes_session_runs_on_the_sample(tmp_path):
     report = f"{block('sh report')}python - <<'EOF'\n{block('python report')}EOF\n"
     output = run_session(block("sh epic") + block("sh strict") + report, tmp_path, SAMPLE)
-    assert re.search(r"planted +│ +│ +769 │ +100.0 ", output)
-    assert re.search(r"random +│ +│ +768 │ +51.2 ", output)
+    assert re.search(r"planted +│ +769 │ +100.0 ", output)
+    assert re.search(r"random +│ +768 │ +51.2 ", output)
     assert "kitchen (64 numbers), strict protocol, balanced accuracy in percent" in output
     assert block("text report").splitlines()[-1] in output and "train_clips" in output and "times_wrong" in output
 
