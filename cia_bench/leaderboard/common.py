@@ -1,7 +1,6 @@
 """Put the results of one ranking on the validation clips that all of them scored."""
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -9,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from cia_bench.errors import ResultError, TableError
+from cia_bench.errors import ResultError
 from cia_bench.protocols import PROTOCOLS
 from cia_bench.results import PREDICTIONS_FILE, ROUNDING, read_predictions
 from cia_bench.statistics import mean_over_groups
-from cia_bench.tables import PREDICTIONS, read_parquet
+from cia_bench.tables import PREDICTIONS
 
 KEY = list(PREDICTIONS.key)
 OF_THE_CLIP = ["source", "video", "subject", "label"]  # columns that are the same whoever answers
@@ -56,19 +56,18 @@ def read_answers(results: list[tuple[Path, dict]], sources: Iterable[str]) -> tu
     """
     layouts: list[_Layout] = []
     which, columns = [], []
-    with ThreadPoolExecutor() as pool:
-        tables = pool.map(_read_table, [folder for folder, _ in results])
-        for (folder, record), table in zip(results, tables, strict=True):
-            known = (n for n, layout in enumerate(layouts) if table is not None and layout.table.equals(table[0]))
-            number = next(known, None)
-            if number is None:  # the whole check, with its message
-                rows = read_predictions(folder, record)
-                layouts.append(_Layout(_arrow(rows), rows[[*KEY, *OF_THE_CLIP]], np.arange(len(rows))))
-                number, answers = len(layouts) - 1, rows[ANSWERS].to_numpy(np.int8).T
-            else:
-                answers = table[1]
-            which.append(number)
-            columns.append(answers)
+    for folder, record in results:
+        table = _read_table(folder)
+        known = (n for n, layout in enumerate(layouts) if table is not None and layout.table.equals(table[0]))
+        number = next(known, None)
+        if number is None:  # the whole check, with its message
+            rows = read_predictions(folder, record)
+            layouts.append(_Layout(_arrow(rows), rows[[*KEY, *OF_THE_CLIP]], np.arange(len(rows))))
+            number, answers = len(layouts) - 1, rows[ANSWERS].to_numpy(np.int8).T
+        else:
+            answers = table[1]
+        which.append(number)
+        columns.append(answers)
     for number, layout in enumerate(layouts):
         own = [place for place, one in enumerate(which) if one == number]
         _refuse_other_accuracies([results[place] for place in own], layout, np.array([columns[p] for p in own]))
@@ -89,8 +88,8 @@ def _read_table(folder: Path) -> tuple[pa.Table, np.ndarray] | None:
     """What predictions say of clips, and the answers, (2, N); None if they are not in the form that we write."""
     columns = [*KEY, *OF_THE_CLIP, *ANSWERS]
     try:
-        table = read_parquet(folder / PREDICTIONS_FILE, columns).replace_schema_metadata(None)
-    except TableError:
+        table = pq.ParquetFile(folder / PREDICTIONS_FILE).read(columns).replace_schema_metadata(None)
+    except Exception:  # damaged bytes make pyarrow raise nearly anything; read_predictions says what is wrong
         return None
     if table.schema != _schema(columns) or any(table.column(name).null_count for name in ANSWERS):
         return None

@@ -91,7 +91,7 @@ def constant_row(record: dict) -> Row:
 
 
 def _score(score: dict) -> dict:
-    return {"accuracy": score["accuracy"], "interval": score["interval"]}
+    return {"accuracy": score["accuracy"], "interval": score["interval"] or None}
 
 
 def _origins(record: dict) -> list[dict]:
