@@ -198,6 +198,9 @@ def record_problem(record: dict) -> str | None:
         draws, seed = record["statistics"]["draws"], record["statistics"]["seed"]
         if not isinstance(draws, int) or not isinstance(seed, int) or draws < 1 or seed < 0:
             return f"statistics has {draws!r} draws with seed {seed!r}"
+        part = record.get("subset")
+        if part is not None and not (isinstance(part["groups"], list) and isinstance(part["max_clips"], int | None)):
+            return "subset has no groups or max_clips"
         if not sources:
             return "it has no source"
         for source in sources.values():

@@ -12,6 +12,7 @@ import pytest
 from markdown_it import MarkdownIt
 from test_leaderboard import HOSTILE, make_record, rankings_of
 
+from cia_bench.controls import MEASURES
 from cia_bench.errors import ResultError
 from cia_bench.leaderboard.arranging import with_published
 from cia_bench.leaderboard.export import FORMATS, export
@@ -46,7 +47,7 @@ WEB = [
 @pytest.fixture
 def ranking(tmp_path) -> Ranking:
     """Two models and a submission on all sources, with controls, ranks and a comparison."""
-    controls = {
+    controls = dict.fromkeys(MEASURES, {"reason": "not asked"}) | {
         "gain": {
             "sources": {name: {"value": 0.1, "interval": [0.05, 0.15]} for name in CIA},
             "mean": {"value": 0.1 / 3, "interval": [0.01, 0.0512345678901234]},
@@ -170,6 +171,8 @@ def test_published_numbers_are_marked_in_every_format_and_have_no_rank(ranking):
         assert {row["model"]: row["status"] for row in board}["CTP"] == "reported"
         assert "reported" in export(rankings, "html")
     assert next(row for row in rows if row["model"] == "CTP")["mean"] == "67.1"
+    part = replace(ranking, part="on a part of the data: 1 group")
+    assert with_published([part]) == [part]
 
 
 @pytest.mark.parametrize("name", [*HOSTILE, *SPREADSHEET, *TEX, *WEB])
@@ -208,7 +211,7 @@ def test_a_row_of_a_submission_that_is_not_in_order_is_refused(tmp_path):
 BROKEN = {
     "frames": ("embeddings", {"encoder": "x", "frames": {"count": "many"}}, "frames is 'many'"),
     "no frames": ("embeddings", {"encoder": "x"}, "KeyError 'frames'"),
-    "controls": ("controls", {"gain": {"sources": {"epic": {"value": 7, "interval": None}}}}, "gain is {'value': 7"),
+    "controls": ("controls", {"gain": {"reason": "none"}}, "controls are gain, not order_blind"),
     "contamination": ("contamination", "much", "contamination is 'much'"),
     "a group": ("groups", [{"source": "epic", "group_id": 3, "n": 5}], "a group is 3 with 5 clips"),
     "accuracy": (

@@ -110,7 +110,7 @@ def test_what_cia_eval_scored_is_verified_by_its_embeddings(settings, embeddings
     assert path == tmp_path / "results" / "e.zip"
     checked = check(path, data)
     assert checked.verified and checked.checked == {"itself": True, "data": True, "probe": True}
-    assert checked.claims == ["embeddings.name", "model.name", "model.parameters", "model.saw"]
+    assert checked.claims == ["contamination", "embeddings.name", "model.name", "model.parameters", "model.saw"]
     placed = accept(path, checked, tmp_path / "board")
     assert read_result(placed) == read_result(folder)
     assert snapshot(placed).items() >= snapshot(folder).items()
@@ -280,6 +280,10 @@ def test_clips_that_were_left_out_are_missed(packed, shared_build, tmp_path):
         (lambda record: record["model"].update(name="x" * 201), "the model's name has 201 characters"),
         (lambda record: record["embeddings"].update(sha256="0"), "embeddings.sha256 is 0; counted again it is"),
         (lambda record: record.pop("mean"), "is no result of cia eval: it lacks mean"),
+        (
+            lambda record: record.update(subset={"groups": ["epic/a"], "max_clips": 9, "seed": 0, "of": {}}),
+            "it was scored on a part of the data; score it without --groups",
+        ),
     ],
 )
 def test_a_result_that_its_own_parts_contradict_is_refused(change, message, packed, tmp_path):
@@ -626,7 +630,7 @@ def test_the_commands_say_what_was_checked_and_what_is_wrong(packed, shared_buil
         "data: ",
         "probe: ",
     ]
-    begun += ["the submitter's word: embeddings.name, model.name", "a.zip: verified", "wrote board/e"]
+    begun += ["the submitter's word: contamination, embeddings.name, model.name", "a.zip: verified", "wrote board/e"]
     assert len(lines) == len(begun) and all(map(str.startswith, lines, begun)), lines
     before = snapshot(tmp_path)
     (tmp_path / "b.zip").write_bytes(b"PK")

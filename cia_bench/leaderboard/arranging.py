@@ -59,12 +59,14 @@ def _part(row: Row) -> int:
 
 
 def with_published(rankings: list[Ranking], among: bool = False) -> list[Ranking]:
-    """Rankings with the published numbers: below those that are of the same sources and protocol, and in no other.
+    """Rankings with the published numbers: below those of the same sources, whole, and protocol, and in no other.
 
     With `among` they stand among the measured rows by their mean, without a rank; raises ConfigError if there is no
     such ranking.
     """
-    alike = [tuple(sorted(one.sources)) == SOURCES and one.protocol_name == PROTOCOL for one in rankings]
+    alike = [
+        tuple(sorted(one.sources)) == SOURCES and one.protocol_name == PROTOCOL and not one.part for one in rankings
+    ]
     if among and not any(alike):
         raise ConfigError(
             f"published numbers are means over {', '.join(SOURCES)} by protocol {PROTOCOL}; no table here is of these"

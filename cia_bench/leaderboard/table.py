@@ -43,6 +43,7 @@ class Ranking:
     rows: list[Row]
     comparisons: list[Comparison]  # of each model with the next one down the table, or those that were asked for
     notes: list[str]  # what scores leave out, a line each: on which clips models are compared, what each lacks
+    part: str = ""  # of the data, as words: empty for all that was built
 
 
 def read_results(folders: list[Path]) -> list[tuple[Path, dict]]:
@@ -122,6 +123,7 @@ def _ranking(results: list[tuple[Path, dict]], sources: list[str], compare: Sequ
     speaker = max(results, key=_learnt_rows)  # its constant answer, which depends on the training clips, is the row
     record = speaker[1]
     rules, level = PROTOCOLS[record["protocol"]["name"]], record["statistics"]["level"]
+    part = subset_in_words(record.get("subset"))
     meeting = meet(complete, sources, results.index(speaker))
     rows = [make_row(one, folder) for folder, one in results]
     constant = constant_row(record)
@@ -139,7 +141,8 @@ def _ranking(results: list[tuple[Path, dict]], sources: list[str], compare: Sequ
         pairs = asked or list(pairwise(order))
         comparisons = _comparisons(meeting, standing, names, pairs, level, bool(asked))
     return Ranking(
-        protocol=", ".join(filter(None, [_protocol_in_words(record), subset_in_words(record.get("subset"))])),
+        protocol=", ".join(filter(None, [_protocol_in_words(record), part])),
+        part=part,
         protocol_name=record["protocol"]["name"],
         metric="balanced accuracy" if rules.balanced else "accuracy",
         level=level,

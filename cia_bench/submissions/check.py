@@ -23,7 +23,10 @@ ROUNDING = 1e-6  # how far a score or an end of an interval may be from what is 
 MIN_COVERAGE = 0.98
 NAME_LENGTH = 200
 MOST_NAMED = 20
-NO_CLAIM = ("protocol", "statistics", "min_coverage", "left_out_sources", "versions")  # checked, or no matter to scores
+NO_CLAIM = (  # checked, or no matter to scores
+    *("protocol", "statistics", "min_coverage", "left_out_sources", "subset", "versions"),
+    "shared_vectors",  # of each source
+)
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def _check(archive: ZipFile, place: str, data: Data | None, min_coverage: float)
     if verified:
         with _said_of(place):
             fit_again(record, predictions, embeddings, data, settings)
-    claims = _shortened([claim for claim in compared.uncounted if claim not in NO_CLAIM])
+    claims = _shortened([claim for claim in compared.uncounted if claim.rpartition(".")[2] not in NO_CLAIM])
     claims += [] if verified else ["what was learnt from training clips"]
     return Checked(
         result=Result(record, predictions),
@@ -124,6 +127,8 @@ def _record(archive: ZipFile, place: str) -> dict:
     problem = record_problem(record)
     if problem:
         raise SubmissionError(f"{place}: {RESULT_FILE} is no result of cia eval: {problem[:200]}")
+    if record.get("subset") is not None:
+        raise SubmissionError(f"{place}: it was scored on a part of the data; score it without --groups and --max-clips")
     name = record["model"]["name"]
     if not name.strip() or len(name) > NAME_LENGTH:
         raise SubmissionError(f"{place}: the model's name has {len(name):,} characters; 1 to {NAME_LENGTH} are allowed")
