@@ -104,7 +104,8 @@ class TorchFile:
         if stored.storage not in self._storages:
             try:
                 content = self._archive.read(f"{self._prefix}data/{stored.storage}")  # which checks the CRC-32
-                self._storages[stored.storage] = torch.frombuffer(bytearray(content), dtype=DTYPES[stored.kind])
+                numbers = torch.frombuffer(bytearray(content), dtype=DTYPES[stored.kind])
+                self._storages[stored.storage] = numbers.clone()  # to where torch puts its own: products may hang on it
             except Exception as error:
                 raise self._unreadable(error) from error
         return _view(self.file, key, stored, self._storages[stored.storage])

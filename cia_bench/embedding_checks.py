@@ -23,7 +23,8 @@ def refuse_other_clips(embeddings: Embeddings, clips: pd.DataFrame) -> None:
     """
     if not len(clips):
         raise BuildError("the data has no clip to score")
-    strange = embeddings.clip_ids[~embeddings.clip_ids.isin(clips.clip_id)].tolist()
+    everywhere = set(clips.clip_id)  # pandas takes long to ask text of its own type for many values
+    strange = [clip_id for clip_id in embeddings.clip_ids if clip_id not in everywhere]
     if strange:
         example = f"a clip id there looks like {clips.clip_id.iloc[0]!r}"
         raise EmbeddingError(f"{embeddings.place}: the data has no clip {some(strange)}; {example}")

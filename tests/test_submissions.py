@@ -282,7 +282,7 @@ def test_clips_that_were_left_out_are_missed(packed, shared_build, tmp_path):
         (lambda record: record.pop("mean"), "is no result of cia eval: it lacks mean"),
         (
             lambda record: record.update(subset={"groups": ["epic/a"], "max_clips": 9, "seed": 0, "of": {}}),
-            "it was scored on a part of the data; score it without --groups",
+            "it was scored on a part of the data; leave out --groups",
         ),
     ],
 )

@@ -105,7 +105,8 @@ def _read(file: Path) -> Checkpoint:
             return Checkpoint(config, ORIGIN, tensors)
         with safe_open(file, framework="pt") as opened:
             about = _about(file, opened.metadata())
-            return Checkpoint(**about, tensors={key: opened.get_tensor(key) for key in opened.keys()})
+            # copies: where a file's numbers lie in memory differs by file and run, and some CPUs' products by that
+            return Checkpoint(**about, tensors={key: opened.get_tensor(key).clone() for key in opened.keys()})
     except (SafetensorError, OSError) as error:
         raise EncoderError(f"{file} can't be read as safetensors: {error}") from error
 
@@ -147,6 +148,5 @@ def _rebuild(file: Path, checkpoint: Checkpoint) -> LiFT:
             raise EncoderError(f"{file}: tensor {key!r} is {tensor.dtype}; it should be torch.float32")
         if not tensor.isfinite().all():
             raise EncoderError(f"{file}: tensor {key!r} holds a number that is not finite")
-    # copies: where a file's numbers lie in memory differs by file and run, and some CPUs' products by that
-    model.load_state_dict({key: tensor.clone() for key, tensor in tensors.items()}, assign=True)
+    model.load_state_dict(tensors, assign=True)
     return model.eval()

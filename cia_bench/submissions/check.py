@@ -128,7 +128,7 @@ def _record(archive: ZipFile, place: str) -> dict:
     if problem:
         raise SubmissionError(f"{place}: {RESULT_FILE} is no result of cia eval: {problem[:200]}")
     if record.get("subset") is not None:
-        raise SubmissionError(f"{place}: it was scored on a part of the data; score it without --groups and --max-clips")
+        raise SubmissionError(f"{place}: it was scored on a part of the data; leave out --groups and --max-clips")
     name = record["model"]["name"]
     if not name.strip() or len(name) > NAME_LENGTH:
         raise SubmissionError(f"{place}: the model's name has {len(name):,} characters; 1 to {NAME_LENGTH} are allowed")
