@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from cia_bench import __version__
 from cia_bench.errors import BuildError, ConfigError
@@ -87,16 +88,17 @@ def fingerprint_of(tables: list[tuple[Table, pd.DataFrame]]) -> str:
     for table, frame in tables:
         arrow = table.to_arrow(frame)
         digest.update(f"{table.name} {json.dumps(arrow.schema.names)}\n".encode())
-        for cells in zip(*(_as_json(column.to_pylist()) for column in arrow.columns), strict=True):
-            digest.update(f"[{', '.join(cells)}]\n".encode())
+        rows = zip(*(_as_json(column) for column in arrow.columns), strict=True)
+        digest.update("".join(f"[{', '.join(cells)}]\n" for cells in rows).encode())
     return digest.hexdigest()
 
 
-def _as_json(values: list) -> list[str]:
-    """Each value as JSON, in a few long calls: between plain values a line break, which is never within one."""
-    if not values or any(isinstance(value, list) for value in values):
-        return [json.dumps(value, ensure_ascii=False) for value in values]
-    return json.dumps(values, ensure_ascii=False, separators=("\n", ": "))[1:-1].split("\n")
+def _as_json(column: pa.ChunkedArray) -> list[str]:
+    """Each value as JSON, plain ones in one long call: between them a line break, which is never within one."""
+    values = column.to_pylist()
+    if pa.types.is_list(column.type):  # few lists are not empty
+        return ["[]" if value == [] else json.dumps(value, ensure_ascii=False) for value in values]
+    return json.dumps(values, ensure_ascii=False, separators=("\n", ": "))[1:-1].split("\n") if values else []
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ LOWEST = 3  # groups that are named
 
 def count_coverage(clips: pd.DataFrame) -> dict[str, int]:
     """How many rows `clips` has of each split, and how many of them its column `embedded` marks: counts of COVERAGE."""
-    counts = []
+    counts, embedded = [], clips.embedded.to_numpy(bool)
     for split in ("train", "validation"):
-        rows = clips.split == split
-        counts += [rows.sum(), (rows & clips.embedded).sum()]
+        rows = clips.split.to_numpy(object) == split
+        counts += [rows.sum(), (rows & embedded).sum()]
     return dict(zip(COVERAGE, map(int, counts), strict=True))
 
 

@@ -140,9 +140,10 @@ def group_rows(
     """
     rows = []
     for group_id, group in predictions.groupby("group_id"):
-        right = group.prediction == group.label
+        label = group.label.to_numpy()
+        right = group.prediction.to_numpy() == label
         n, correct = len(group), int(right.sum())
-        label_counts = [int((group.label == label).sum()) for label in (0, 1)]
+        of_labels = [right[label == one] for one in (0, 1)]
         rows.append(
             {
                 "group_id": group_id,
@@ -152,10 +153,10 @@ def group_rows(
                 "correct": correct,
                 "accuracy": correct / n,
                 "interval": list(wilson_interval(correct, n, level)),
-                "balanced_accuracy": float(right.groupby(group.label).mean().mean()),
-                "constant": float((group.constant == group.label).mean()),
+                "balanced_accuracy": float(np.mean([part.mean() for part in of_labels if len(part)])),
+                "constant": float((group.constant.to_numpy() == label).mean()),
                 "test": tests[group_id],
-                "detectable": detectable_accuracy(*label_counts, ALPHA, POWER),
+                "detectable": detectable_accuracy(*map(len, of_labels), ALPHA, POWER),
                 "coverage": coverage[group_id],
             }
         )
