@@ -587,7 +587,8 @@ def test_a_video_that_is_missing_or_no_video_is_told_in_its_strip(data, videos, 
     app = ReviewApp(session_of(data), {"epic": videos}, tmp_path / "cache")
 
     async def story(pilot):
-        await until(pilot, lambda: "can't be read as" in screen(app))
+        text = "can't be read as"
+        await until(pilot, lambda: text in " ".join(screen(app).split()))  # wherever a long path breaks it
         await pilot.press("a")
         (videos / "all.mp4").unlink()
 
