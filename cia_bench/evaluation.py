@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from cia_bench.build import Data, read_data, versions
 from cia_bench.combined import RAW, check_combination, name_with
@@ -86,8 +87,11 @@ def evaluate(
         refuse_low_coverage(loaded.place, source, coverage[source], settings.min_coverage, zeros)
         refuse_one_vector(loaded, source, clips[clips.source == source])
     shared = shared_vectors(loaded)
-    scored_groups = [_score_group(group, loaded, probe, settings) for _, group in clips.groupby("group_id")]
-    predictions = pd.concat([group.answers for group in scored_groups], ignore_index=True)
+    with threadpool_limits(1, "blas"):  # products of one group are small: threads would wait for one another
+        few = clips[["group_id", "split", "label", "unit", "row", "embedded"]]  # columns are taken group by group
+        scored_groups = [_score_group(*group, loaded, probe, settings) for group in few.groupby("group_id")]
+    answers = pd.concat([group.answers for group in scored_groups], ignore_index=True)
+    predictions = clips[clips.embedded & (clips.split == SPLITS[1])].reset_index(drop=True).join(answers)
     parts = {source: score_source(source, predictions[predictions.source == source], settings) for source in scored}
     record = {
         "model": {
@@ -213,18 +217,17 @@ def without_a_label(clips: pd.DataFrame) -> list[str]:
 
 @dataclass(frozen=True)
 class _ScoredGroup:
-    """A group's validation clips with the probe's answers, and the test of these against chance."""
+    """What the probe answers for each validation clip of a group, in the order of its rows, and the test of that."""
 
     group_id: str
-    answers: pd.DataFrame
+    answers: pd.DataFrame  # score, prediction, constant, and train, the number of clips that were learnt from
     test: dict
 
 
 def _score_group(
-    clips: pd.DataFrame, embeddings: Embeddings, probe: Probe, settings: EvaluationSettings
+    group_id: str, clips: pd.DataFrame, embeddings: Embeddings, probe: Probe, settings: EvaluationSettings
 ) -> _ScoredGroup:
     """Fit a group's probe on its training clips and let it and the train majority answer for its validation clips."""
-    group_id = clips.group_id.iloc[0]
     train, validation = (clips[(clips.embedded & (clips.split == split)).to_numpy()] for split in SPLITS)
     for split, part in zip(SPLITS, (train, validation), strict=True):
         absent = {0, 1} - set(part.label)
@@ -240,38 +243,41 @@ def _score_group(
     except ProbeError as error:
         raise ProbeError(f"{embeddings.place}, group {group_id!r}: {error}") from error
     majority = int(2 * train.label.sum() > len(train))  # a tie answers 0, as scikit-learn's DummyClassifier does
-    answers = validation.assign(
-        score=score, prediction=(score > 0).astype(np.int8), constant=np.int8(majority), train=len(train)
-    )
-    return _ScoredGroup(group_id, answers, _test(probe, learnt, new, train, answers, settings))
+    prediction = (score > 0).astype(np.int8)
+    answers = {"score": score, "prediction": prediction, "constant": np.int8(majority), "train": len(train)}
+    test = _test(group_id, probe, learnt, new, train, validation, prediction, settings)
+    return _ScoredGroup(group_id, pd.DataFrame(answers), test)
 
 
 def _test(
+    group_id: str,
     probe: Probe,
     learnt: np.ndarray,
     new: np.ndarray,
     train: pd.DataFrame,
-    answers: pd.DataFrame,
+    validation: pd.DataFrame,
+    prediction: np.ndarray,
     settings: EvaluationSettings,
 ) -> dict:
-    """A test of the answers against chance: its name, and p, None where there is no such test for this probe.
+    """A test of the predictions against chance: its name, and p, None where there is no such test for this probe.
 
     Where no two clips share a subject or a video it is Fisher's; else labels are permuted and the probe fitted again.
     """
-    units = np.concatenate([train.unit, answers.unit])
+    units = np.concatenate([train.unit, validation.unit])
     if len(np.unique(units)) == len(units):
-        return {"name": "fisher", "p": fisher_test(answers.prediction.to_numpy(), answers.label.to_numpy())}
+        return {"name": "fisher", "p": fisher_test(prediction, validation.label.to_numpy())}
     if not settings.permutations or settings.probe != "ridge":
         return {"name": "permutation", "p": None}
-    return {"name": "permutation", "p": _permutation_test(probe, learnt, new, train, answers, settings)}
+    return {"name": "permutation", "p": _permutation_test(group_id, probe, learnt, new, train, validation, settings)}
 
 
 def _permutation_test(
+    group_id: str,
     probe: Probe,
     learnt: np.ndarray,
     new: np.ndarray,
     train: pd.DataFrame,
-    answers: pd.DataFrame,
+    validation: pd.DataFrame,
     settings: EvaluationSettings,
 ) -> float:
     """p of the ridge probe, fitted to permuted labels with its regularisation chosen anew (see permute_labels).
@@ -280,11 +286,11 @@ def _permutation_test(
     sequential_p.
     """
     N = len(train)
-    labels, units = (np.concatenate([train[name], answers[name]]) for name in ("label", "unit"))
+    labels, units = (np.concatenate([train[name], validation[name]]) for name in ("label", "unit"))
     side = (np.arange(len(labels)) >= N).astype(int)
-    both_sides = np.intersect1d(train.unit, answers.unit).size > 0
+    both_sides = np.intersect1d(train.unit, validation.unit).size > 0
     strata = units * 2 + side if both_sides else side  # a person that training knows may not pass for another
-    generator = np.random.default_rng([settings.seed, *answers.group_id.iloc[0].encode()])
+    generator = np.random.default_rng([settings.seed, *group_id.encode()])
     labellings = np.concatenate([labels[None], permute_labels(labels, units, strata, settings.permutations, generator)])
     folds = make_folds(train.unit.to_numpy(), np.zeros(N, int), settings.seed) if settings.rules.choose else None
     refits = RidgeRefits(probe, learnt, new, folds)
