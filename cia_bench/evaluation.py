@@ -4,9 +4,9 @@ import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -93,8 +93,9 @@ def evaluate(
         refuse_one_vector(loaded, source, clips[clips.source == source])
     shared = shared_vectors(loaded)
     scored_groups = _score_groups(clips, loaded, probe, settings)
-    answers = pd.concat([group.answers for group in scored_groups], ignore_index=True)
-    predictions = clips[clips.embedded & (clips.split == SPLITS[1])].reset_index(drop=True).join(answers)
+    names = scored_groups[0].answers
+    answers = {name: np.concatenate([group.answers[name] for group in scored_groups]) for name in names}
+    predictions = clips[clips.embedded & (clips.split == SPLITS[1])].reset_index(drop=True).assign(**answers)
     parts = {source: score_source(source, predictions[predictions.source == source], settings) for source in scored}
     record = {
         "model": {
@@ -218,11 +219,28 @@ def without_a_label(clips: pd.DataFrame) -> list[str]:
 
 
 @dataclass(frozen=True)
+class _Columns:
+    """What fitting needs of clips, (N,) each: plain arrays, which are taken apart group by group in no time."""
+
+    split: np.ndarray
+    label: np.ndarray
+    unit: np.ndarray
+    row: np.ndarray
+    embedded: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def __getitem__(self, rows: slice | np.ndarray) -> "_Columns":
+        return _Columns(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+
+@dataclass(frozen=True)
 class _ScoredGroup:
     """What the probe answers for each validation clip of a group, in the order of its rows, and the test of that."""
 
     group_id: str
-    answers: pd.DataFrame  # score, prediction, constant, and train, the number of clips that were learnt from
+    answers: dict[str, np.ndarray]  # score, prediction, constant, and train, the number of clips that were learnt from
     test: dict
 
 
@@ -233,26 +251,27 @@ def _score_groups(
 
     Sums are then the same however many cores there are.
     """
-    few = clips[["group_id", "split", "label", "unit", "row", "embedded"]]  # columns are taken group by group
-    few = few.astype({"group_id": object, "split": object})  # quicker to compare than pandas' own text
+    columns = _Columns(*(clips[field.name].to_numpy() for field in fields(_Columns)))
+    group_ids, first = np.unique(clips.group_id.to_numpy(object), return_index=True)  # rows are ordered by it
+    parts = [columns[start:stop] for start, stop in pairwise([*first, len(clips)])]
     on_cores = settings.probe == "ridge" and probe.device is None
     at_once = min(os.cpu_count() or 1, GROUPS_AT_ONCE) if on_cores else 1
     pool = ThreadPoolExecutor(at_once)
     try:
         with threadpool_limits(1, "blas"):
             one = partial(_score_group, embeddings=embeddings, probe=probe, settings=settings)
-            return list(pool.map(lambda group: one(*group), few.groupby("group_id")))
+            return list(pool.map(one, group_ids, parts))
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _score_group(
-    group_id: str, clips: pd.DataFrame, embeddings: Embeddings, probe: Probe, settings: EvaluationSettings
+    group_id: str, clips: _Columns, embeddings: Embeddings, probe: Probe, settings: EvaluationSettings
 ) -> _ScoredGroup:
     """Fit a group's probe on its training clips and let it and the train majority answer for its validation clips."""
-    train, validation = (clips[(clips.embedded & (clips.split == split)).to_numpy()] for split in SPLITS)
+    train, validation = (clips[clips.embedded & (clips.split == split)] for split in SPLITS)
     for split, part in zip(SPLITS, (train, validation), strict=True):
-        absent = {0, 1} - set(part.label)
+        absent = {0, 1} - set(part.label.tolist())
         if absent:
             label = min(absent)
             were = ((clips.split == split) & (clips.label == label)).any()
@@ -261,15 +280,15 @@ def _score_group(
     learnt, new = embeddings.vectors[train.row], embeddings.vectors[validation.row]
     probe = copy(probe)  # its own, to fit
     try:
-        fitted = settings.fit_probe(learnt, train.label.to_numpy(), train.unit.to_numpy(), probe)
+        fitted = settings.fit_probe(learnt, train.label, train.unit, probe)
         score = fitted.decision_function(new)
     except ProbeError as error:
         raise ProbeError(f"{embeddings.place}, group {group_id!r}: {error}") from error
     majority = int(2 * train.label.sum() > len(train))  # a tie answers 0, as scikit-learn's DummyClassifier does
     prediction = (score > 0).astype(np.int8)
-    answers = {"score": score, "prediction": prediction, "constant": np.int8(majority), "train": len(train)}
-    test = _test(group_id, probe, learnt, new, train, validation, prediction, settings)
-    return _ScoredGroup(group_id, pd.DataFrame(answers), test)
+    answers = {"score": score, "prediction": prediction}
+    answers |= {"constant": np.full(len(score), majority, np.int8), "train": np.full(len(score), len(train))}
+    return _ScoredGroup(group_id, answers, _test(group_id, probe, learnt, new, train, validation, prediction, settings))
 
 
 def _test(
@@ -277,8 +296,8 @@ def _test(
     probe: Probe,
     learnt: np.ndarray,
     new: np.ndarray,
-    train: pd.DataFrame,
-    validation: pd.DataFrame,
+    train: _Columns,
+    validation: _Columns,
     prediction: np.ndarray,
     settings: EvaluationSettings,
 ) -> dict:
@@ -288,7 +307,7 @@ def _test(
     """
     units = np.concatenate([train.unit, validation.unit])
     if len(np.unique(units)) == len(units):
-        return {"name": "fisher", "p": fisher_test(prediction, validation.label.to_numpy())}
+        return {"name": "fisher", "p": fisher_test(prediction, validation.label)}
     if not settings.permutations or settings.probe != "ridge":
         return {"name": "permutation", "p": None}
     return {"name": "permutation", "p": _permutation_test(group_id, probe, learnt, new, train, validation, settings)}
@@ -299,8 +318,8 @@ def _permutation_test(
     probe: Probe,
     learnt: np.ndarray,
     new: np.ndarray,
-    train: pd.DataFrame,
-    validation: pd.DataFrame,
+    train: _Columns,
+    validation: _Columns,
     settings: EvaluationSettings,
 ) -> float:
     """p of the ridge probe, fitted to permuted labels with its regularisation chosen anew (see permute_labels).
@@ -309,13 +328,15 @@ def _permutation_test(
     sequential_p.
     """
     N = len(train)
-    labels, units = (np.concatenate([train[name], validation[name]]) for name in ("label", "unit"))
+    labels, units = (
+        np.concatenate([getattr(part, name) for part in (train, validation)]) for name in ("label", "unit")
+    )
     side = (np.arange(len(labels)) >= N).astype(int)
     both_sides = np.intersect1d(train.unit, validation.unit).size > 0
     strata = units * 2 + side if both_sides else side  # a person that training knows may not pass for another
     generator = np.random.default_rng([settings.seed, *group_id.encode()])
     labellings = np.concatenate([labels[None], permute_labels(labels, units, strata, settings.permutations, generator)])
-    folds = make_folds(train.unit.to_numpy(), np.zeros(N, int), settings.seed) if settings.rules.choose else None
+    folds = make_folds(train.unit, np.zeros(N, int), settings.seed) if settings.rules.choose else None
     refits = RidgeRefits(probe, learnt, new, folds)
 
     def qualities(first: int) -> np.ndarray:
