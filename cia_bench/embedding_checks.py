@@ -23,7 +23,7 @@ def refuse_other_clips(embeddings: Embeddings, clips: pd.DataFrame) -> None:
     """
     if not len(clips):
         raise BuildError("the data has no clip to score")
-    everywhere = set(clips.clip_id)  # pandas takes long to ask text of its own type for many values
+    everywhere = set(clips.clip_id.to_numpy(object))  # pandas takes long to ask text of its own type for many values
     strange = [clip_id for clip_id in embeddings.clip_ids if clip_id not in everywhere]
     if strange:
         example = f"a clip id there looks like {clips.clip_id.iloc[0]!r}"
@@ -53,7 +53,8 @@ def without_zeros(embeddings: Embeddings) -> Embeddings:
     A vector of one number may be 0.
     """
     numbers = embeddings.vectors.reshape(len(embeddings.vectors), -1)
-    zero = ~numbers.any(axis=1) if numbers.shape[1] > 1 else np.zeros(len(numbers), bool)
+    zero = (numbers[:, 0] == 0) & (numbers.shape[1] > 1)
+    zero[zero] = ~numbers[zero].any(axis=1)
     if not zero.any():
         return embeddings
     ids = embeddings.clip_ids
@@ -64,7 +65,8 @@ def without_zeros(embeddings: Embeddings) -> Embeddings:
 def shared_vectors(embeddings: Embeddings) -> pd.Index:
     """The ids of the clips whose vector at least SHARED clips have, to the last bit."""
     vectors = embeddings.vectors
-    sums = vectors.reshape(len(vectors), -1).sum(axis=1, dtype=np.float64)  # a quick look before each is digested
+    numbers = vectors.reshape(len(vectors), -1)
+    sums = numbers[:, :: max(1, numbers.shape[1] // 16)].sum(axis=1)  # of some: a quick look before each is digested
     _, number, count = np.unique(sums, return_inverse=True, return_counts=True)
     suspects = np.flatnonzero(count[number] >= SHARED)
     digests = [hashlib.blake2b(np.ascontiguousarray(vectors[row]), digest_size=16).digest() for row in suspects]

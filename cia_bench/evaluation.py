@@ -186,7 +186,7 @@ def _choose_sources(embeddings: Embeddings, data: Data, asked: list[str]) -> lis
     tried = {*ids, *embeddings.failures}  # sets: pandas takes long to ask text of its own type for many values
     scored = []
     for source in asked or data.source_names():
-        clips = list(dict.fromkeys(data.clips.clip_id[data.clips.source == source]))
+        clips = list(dict.fromkeys(data.clips.clip_id[data.clips.source == source].to_numpy(object)))
         untried = [clip_id for clip_id in clips if clip_id not in tried]
         if len(untried) == len(clips) and not asked:
             continue
