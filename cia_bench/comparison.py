@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 
-from cia_bench.significance import expanded_p, holm, tie_groups
+from cia_bench.scoring import to_resample
+from cia_bench.significance import expanded_p, holm, rarer_side, share_p, tie_groups
 from cia_bench.statistics import (
     ROUNDING,
     expanded_level,
+    mean_draws,
     mean_over_groups,
     percentile_interval,
     rank_intervals,
@@ -50,24 +52,17 @@ def how_many_draws(asked: int, models: int) -> int:
 
 def draw_source(source: str, clips: pd.DataFrame, answers: np.ndarray, balanced: bool, draws: int, seed: int) -> Drawn:
     """Score answers (M, N) on a source's clips (columns of tables.PREDICTIONS), with scoring.score_source's draws."""
-    unit = "video" if clips.subject.isna().any() else "subject"
-    clusters = pd.factorize(clips[unit], sort=True)[0]
-    groups = pd.factorize(clips.group_id)[0]
-    label = clips.label.to_numpy(int)
-    labels = label if balanced else None
-    right = (answers == label).astype(float)
-    accuracy, count = mean_over_groups(right, groups, labels), int(clusters.max()) + 1
-    if count == 1:
-        return Drawn(accuracy, None, count)
-    generator = np.random.default_rng([seed, *source.encode()])
-    return Drawn(accuracy, resample_group_mean(right, groups, clusters, draws, generator, labels), count)
+    right = answers == clips.label.to_numpy(int)
+    inputs = to_resample(source, clips, right, balanced, draws, seed)
+    accuracy = mean_over_groups(inputs["correct"], inputs["groups"], inputs["labels"])
+    count = int(inputs["clusters"].max()) + 1
+    return Drawn(accuracy, None if count == 1 else resample_group_mean(**inputs), count)
 
 
 def mean_of_sources(parts: Sequence[Drawn]) -> Drawn:
     """The mean over sources, whose draws are independent of each other and pair as they stand (mean_over_sources)."""
-    together = None if any(part.draws is None for part in parts) else np.mean([part.draws for part in parts], axis=0)
     accuracy = np.mean([part.accuracy for part in parts], axis=0)
-    return Drawn(accuracy, together, min(part.clusters for part in parts))
+    return Drawn(accuracy, mean_draws([part.draws for part in parts]), min(part.clusters for part in parts))
 
 
 @dataclass(frozen=True)
@@ -111,11 +106,8 @@ def _p(differences: np.ndarray, mean: np.ndarray, deviation: np.ndarray, cluster
     0, that says only that p is below 2 / (B + 1), which can't be significant among many pairs: there it is the tail of
     the normal with the draws' mean and deviation, if that is smaller.
     """
-    B = differences.shape[1]
-    not_above = np.count_nonzero(differences < ROUNDING, axis=1)
-    not_below = np.count_nonzero(differences > -ROUNDING, axis=1)
-    rarer = np.minimum(not_above, not_below)
-    p = np.minimum(1, 2 * (rarer + 1) / (B + 1))
+    rarer = rarer_side(differences)
+    p = share_p(rarer, differences.shape[1])
     tail = np.maximum(2 * ndtr(-np.abs(mean) / np.maximum(deviation, SMALLEST_DEVIATION)), np.finfo(float).tiny)
     p = np.where((rarer == 0) & (deviation > SMALLEST_DEVIATION), np.minimum(p, tail), p)
     return expanded_p(p, clusters)

@@ -66,7 +66,8 @@ def shared_vectors(embeddings: Embeddings) -> pd.Index:
     """The ids of the clips whose vector at least SHARED clips have, to the last bit."""
     vectors = embeddings.vectors
     numbers = vectors.reshape(len(vectors), -1)
-    sums = numbers[:, :: max(1, numbers.shape[1] // 16)].sum(axis=1)  # of some: a quick look before each is digested
+    some_of_each = numbers[:, :: max(1, numbers.shape[1] // 16)]
+    sums = some_of_each.sum(axis=1, dtype=np.float64)  # a quick look before each is digested
     _, number, count = np.unique(sums, return_inverse=True, return_counts=True)
     suspects = np.flatnonzero(count[number] >= SHARED)
     digests = [hashlib.blake2b(np.ascontiguousarray(vectors[row]), digest_size=16).digest() for row in suspects]

@@ -14,6 +14,7 @@ from cia_bench.pages import escape, page
 from cia_bench.protocols import PROTOCOLS
 from cia_bench.results import Result, percent
 from cia_bench.scoring import DISCOVERY
+from cia_bench.statistics import in_percent
 
 PERCENTS = ("0", "25", "50", "75", "100")
 SHOWN_CLIPS = 25
@@ -34,8 +35,7 @@ def _interval(value: float, low: float, high: float, sign: str = "") -> str:
     """A fraction and its interval in percent; `sign` is + for differences."""
     if np.isnan(value):
         return "–"
-    ends = "" if np.isnan(low) else f" [{100 * low:{sign}.1f}, {100 * high:{sign}.1f}]"
-    return f"{100 * value:{sign}.1f}{ends}".replace("-", "−")
+    return in_percent(value, None if np.isnan(low) else (low, high), sign).replace("-", "−")
 
 
 def _found(above_chance: int, tested: int) -> str:

@@ -13,6 +13,7 @@ from cia_bench.errors import ResultError, TableError, printable
 from cia_bench.files import folder_name, read_json, whole_files, write_json
 from cia_bench.protocols import PROTOCOLS
 from cia_bench.scoring import discoveries_in_words, group_mean
+from cia_bench.statistics import in_percent
 from cia_bench.tables import PREDICTIONS
 
 RESULT_FILE = "result.json"
@@ -95,8 +96,7 @@ def _in_words(score: dict, gain: str) -> str:
 
 def percent(score: dict) -> str:
     """A score of a record, {accuracy, interval}, as in `57.6 [54.4, 60.5]`; without brackets if it has no interval."""
-    interval = " [{:.1f}, {:.1f}]".format(*(100 * end for end in score["interval"])) if score["interval"] else ""
-    return f"{100 * score['accuracy']:.1f}{interval}"
+    return in_percent(score["accuracy"], score["interval"])
 
 
 def write_result(result: Result, results: Path, beside: Mapping[str, dict] | None = None) -> Path:

@@ -9,9 +9,9 @@ from cia_bench.protocols import EvaluationSettings
 from cia_bench.significance import benjamini_hochberg, detectable_accuracy
 from cia_bench.statistics import (
     expanded_level,
+    mean_draws,
     percentile_interval,
     resample_both,
-    resample_group_mean,
     wilson_interval,
 )
 
@@ -36,13 +36,14 @@ def score_source(source: str, rows: pd.DataFrame, settings: EvaluationSettings) 
     groups are drawn too. `rows` are the source's predictions (columns of tables.PREDICTIONS). Where labels count
     equally, a group's accuracy is the mean of that on each of its labels, here and below.
     """
-    unit, clusters = resampled_clusters(rows)
-    count = int(clusters.max()) + 1
     answers = ("prediction", "constant")
-    scores = [group_mean(rows, answer, settings.rules.balanced) for answer in answers]
-    inputs = _to_resample(source, rows, np.stack([rows[answer] == rows.label for answer in answers]), settings)
+    balanced = settings.rules.balanced
+    scores = [group_mean(rows, answer, balanced) for answer in answers]
+    right = np.stack([rows[answer] == rows.label for answer in answers])
+    inputs = to_resample(source, rows, right, balanced, settings.draws, settings.seed)
+    count = int(inputs["clusters"].max()) + 1
     draws, over_groups, group_count = [None, None], None, rows.group_id.nunique()
-    if inputs is not None:
+    if count > 1:  # one person or video alone says nothing of how others would differ
         drawn, with_groups = resample_both(**inputs)
         draws = list(drawn)
         over_groups = with_groups[0] if group_count > 1 else None  # one group alone: as one person
@@ -56,39 +57,28 @@ def score_source(source: str, rows: pd.DataFrame, settings: EvaluationSettings) 
         **of_probe,
         "interval_over_groups": interval_of(over_groups, settings.level, min(count, group_count)),
         "constant": of_constant,
-        "resampled": {"unit": unit, "count": count},
+        "resampled": {"unit": resampled_unit(rows), "count": count},
     }
     return SourceScore(record, *draws, over_groups)
 
 
-def resampled_clusters(rows: pd.DataFrame) -> tuple[str, np.ndarray]:
-    """What is resampled of a source's predictions, subjects or videos, and the number of each row's, (N,) from 0."""
-    unit = "video" if rows.subject.isna().any() else "subject"
-    return unit, pd.factorize(rows[unit], sort=True)[0]
+def resampled_unit(rows: pd.DataFrame) -> str:
+    """What is resampled of a source's predictions: subjects, or videos where the source does not name its subjects."""
+    return "video" if rows.subject.isna().any() else "subject"
 
 
-def resample(source: str, rows: pd.DataFrame, right: np.ndarray, settings: EvaluationSettings) -> np.ndarray | None:
-    """Bootstrap values of the mean over groups, (A, draws), of what is `right`, (A, N), in a source's predictions.
+def to_resample(source: str, rows: pd.DataFrame, right: np.ndarray, balanced: bool, draws: int, seed: int) -> dict:
+    """The arguments of a bootstrap (see resample_group_mean) of what is `right`, (A, N), in a source's predictions.
 
-    A call with the same rows and settings draws the same. None where there is but one person or video: one alone says
-    nothing of how others would differ.
+    A call with the same rows, draws and seed draws the same.
     """
-    inputs = _to_resample(source, rows, right, settings)
-    return None if inputs is None else resample_group_mean(**inputs)
-
-
-def _to_resample(source: str, rows: pd.DataFrame, right: np.ndarray, settings: EvaluationSettings) -> dict | None:
-    """The arguments of a bootstrap, or None without two people or videos."""
-    clusters = resampled_clusters(rows)[1]
-    if clusters.max() == 0:
-        return None
     return {
         "correct": right.astype(float),
         "groups": pd.factorize(rows.group_id)[0],
-        "clusters": clusters,
-        "draws": settings.draws,
-        "generator": np.random.default_rng([settings.seed, *source.encode()]),
-        "labels": rows.label.to_numpy(int) if settings.rules.balanced else None,
+        "clusters": pd.factorize(rows[resampled_unit(rows)], sort=True)[0],
+        "draws": draws,
+        "generator": np.random.default_rng([seed, *source.encode()]),
+        "labels": rows.label.to_numpy(int) if balanced else None,
     }
 
 
@@ -117,7 +107,7 @@ def mean_over_sources(parts: list[SourceScore], level: float) -> dict:
     fewest_groups = min(fewest, *(part.record["groups"] for part in parts))
 
     def interval(draws: list[np.ndarray | None], count: int) -> list[float] | None:
-        return interval_of(None if any(one is None for one in draws) else np.mean(draws, axis=0), level, count)
+        return interval_of(mean_draws(draws), level, count)
 
     records = [part.record for part in parts]
     return {

@@ -174,9 +174,19 @@ def difference_p(draws_a: np.ndarray, draws_b: np.ndarray) -> float:
     as (count + 1) / (B + 1) so that p is never 0 (Davison & Hinkley 1997, section 4.4; it inverts the percentile
     interval); at most 1, which it is for equal models. Raises ValueError if the shapes differ.
     """
-    differences = paired_differences(draws_a, draws_b)
-    rarer = min(np.count_nonzero(differences <= 0), np.count_nonzero(differences >= 0))
-    return min(1.0, 2 * (rarer + 1) / (len(differences) + 1))
+    return float(share_p(rarer_side(paired_differences(draws_a, draws_b)), len(draws_a)))
+
+
+def rarer_side(differences: np.ndarray) -> np.ndarray:
+    """In how many draws, (...), differences (..., B) are not above 0, or not below it, whichever is rarer."""
+    not_above = np.count_nonzero(differences < ROUNDING, axis=-1)
+    not_below = np.count_nonzero(differences > -ROUNDING, axis=-1)
+    return np.minimum(not_above, not_below)
+
+
+def share_p(rarer: np.ndarray, draws: int) -> np.ndarray:
+    """difference_p, (...), where so many of the draws, (...), lie on the rarer side of 0."""
+    return np.minimum(1, 2 * (rarer + 1) / (draws + 1))
 
 
 def expanded_p(p: float | np.ndarray, clusters: int) -> float | np.ndarray:

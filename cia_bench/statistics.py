@@ -1,7 +1,7 @@
 """Intervals for accuracies, their differences and ranks: Wilson's, and by bootstrap draws that models share."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from math import prod, sqrt
 from statistics import NormalDist
 
@@ -10,6 +10,17 @@ from scipy.special import ndtr, stdtrit
 
 ROUNDING = 1e-12  # two accuracies, as fractions, closer than this are of equally many right answers
 AT_ONCE = 4_000_000  # numbers in memory, of draws times clusters or draws times models and groups
+
+
+def in_percent(value: float, interval: Sequence[float] | None, sign: str = "") -> str:
+    """A fraction with its interval, as `57.6 [54.4, 60.5]`; without brackets if it has none. `sign` may be +."""
+    ends = "" if not interval else f" [{', '.join(f'{100 * end:{sign}.1f}' for end in interval)}]"
+    return f"{100 * value:{sign}.1f}{ends}"
+
+
+def mean_draws(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    """The mean of sources' bootstrap values, (..., B), which are independent; None if a source has none."""
+    return None if any(part is None for part in parts) else np.mean(parts, axis=0)
 
 
 def wilson_interval(correct: int, n: int, level: float = 0.95) -> tuple[float, float]:
@@ -42,6 +53,7 @@ class _Counted:
     right: list[np.ndarray]  # their right answers, (..., K)
     total: list[np.ndarray]  # and clips, (K,)
     clusters: int  # C
+    balanced: bool = False  # the groups are the labels 0 and 1 of each group in turn
 
     @property
     def models(self) -> tuple[int, ...]:
@@ -68,14 +80,14 @@ def resample_group_mean(
     With `labels` (N,), 0 or 1, accuracy is balanced: the mean of that on each of a group's two labels. A group is then
     left out of a draw that has clips of one label alone; should all be, what is there counts.
     """
-    drawn = _draw_accuracies(correct, groups, clusters, draws, generator, labels)
+    drawn = _draw_accuracies(_count_parts(correct, groups, clusters, labels), draws, generator)
     return np.concatenate([_mean_of_all(*one) for one in drawn], axis=-1)
 
 
 def mean_over_groups(correct: np.ndarray, groups: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
     """What resample_group_mean draws values of: the mean over groups of the accuracy within each, (..., N) -> (...)."""
     counted = _count_parts(correct, groups, np.zeros_like(groups), labels)
-    return _mean_of_all(*_group_accuracies(np.ones((1, 1)), counted, labels is not None))[..., 0]
+    return _mean_of_all(*_group_accuracies(np.ones((1, 1)), counted))[..., 0]
 
 
 def _count_parts(correct: np.ndarray, groups: np.ndarray, clusters: np.ndarray, labels: np.ndarray | None) -> _Counted:
@@ -83,27 +95,20 @@ def _count_parts(correct: np.ndarray, groups: np.ndarray, clusters: np.ndarray, 
     G = int(groups.max()) + 1
     if labels is None:
         return _count(correct, groups, clusters, G)
-    return _count(correct, 2 * groups + labels, clusters, 2 * G)
+    return replace(_count(correct, 2 * groups + labels, clusters, 2 * G), balanced=True)
 
 
 def _draw_accuracies(
-    correct: np.ndarray,
-    groups: np.ndarray,
-    clusters: np.ndarray,
-    draws: int,
-    generator: np.random.Generator,
-    labels: np.ndarray | None,
+    counted: _Counted, draws: int, generator: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """What _group_accuracies gives of each draw of clusters, some draws at a time."""
-    counted = _count_parts(correct, groups, clusters, labels)
-    for weights in _draw_clusters(counted, draws, generator):
-        yield _group_accuracies(weights, counted, labels is not None)
+    return (_group_accuracies(weights, counted) for weights in _draw_clusters(counted, draws, generator))
 
 
-def _group_accuracies(weights: np.ndarray, counted: _Counted, balanced: bool) -> tuple[np.ndarray, np.ndarray]:
+def _group_accuracies(weights: np.ndarray, counted: _Counted) -> tuple[np.ndarray, np.ndarray]:
     """Each group's accuracy in draws (C, count), (G, ..., count), and where it has one, (G, count)."""
     accuracy, n = _accuracies(weights, counted)
-    return _both_labels(accuracy, n > 0) if balanced else (accuracy, n > 0)
+    return _both_labels(accuracy, n > 0) if counted.balanced else (accuracy, n > 0)
 
 
 def _mean_of_all(accuracy: np.ndarray, present: np.ndarray) -> np.ndarray:
@@ -124,23 +129,6 @@ def _both_labels(accuracy: np.ndarray, present: np.ndarray) -> tuple[np.ndarray,
     return of_groups, both | (none & has.any(axis=1))
 
 
-def resample_groups_and_clusters(
-    correct: np.ndarray,
-    groups: np.ndarray,
-    clusters: np.ndarray,
-    draws: int,
-    generator: np.random.Generator,
-    labels: np.ndarray | None = None,
-) -> np.ndarray:
-    """As resample_group_mean, but each draw also takes groups with replacement: of other subjects *and* other groups.
-
-    Of the groups that a draw's clusters leave with clips, as many as there are of them are taken with replacement. This
-    is the pigeonhole bootstrap of crossed factors (Owen 2007, Annals of Applied Statistics 1). No bootstrap of them is
-    exact; this one is too wide rather than too narrow: it counts the variance of single clips three times.
-    """
-    return resample_both(correct, groups, clusters, draws, generator, labels)[1]
-
-
 def resample_both(
     correct: np.ndarray,
     groups: np.ndarray,
@@ -149,9 +137,14 @@ def resample_both(
     generator: np.random.Generator,
     labels: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What resample_group_mean gives, and from the same draws of clusters what resample_groups_and_clusters does."""
+    """What resample_group_mean gives, and the same where each draw also takes groups: of other subjects *and* groups.
+
+    Of the groups that a draw's clusters leave with clips, as many as there are of them are taken with replacement. This
+    is the pigeonhole bootstrap of crossed factors (Owen 2007, Annals of Applied Statistics 1). No bootstrap of them is
+    exact; this one is too wide rather than too narrow: it counts the variance of single clips three times.
+    """
     of_groups = generator.spawn(1)[0]
-    drawn = _draw_accuracies(correct, groups, clusters, draws, generator, labels)
+    drawn = _draw_accuracies(_count_parts(correct, groups, clusters, labels), draws, generator)
     means = [(_mean_of_all(*one), _mean_of_drawn(*one, of_groups)) for one in drawn]
     fixed, over_groups = (np.concatenate(parts, axis=-1) for parts in zip(*means, strict=True))
     return fixed, over_groups

@@ -6,6 +6,7 @@ import pandas as pd
 
 from cia_bench.controls import ARROW, FLIP_RATE, GAIN, MEASURES, ORDER_BLIND
 from cia_bench.frame_order import REVERSED, SHUFFLED
+from cia_bench.statistics import in_percent
 
 WORDS = {
     ORDER_BLIND: "mean of the frames",
@@ -30,8 +31,7 @@ def _value(score: dict) -> float:
 
 
 def _percent(score: dict, sign: str = "") -> str:
-    ends = [] if score["interval"] is None else [f"{100 * end:{sign}.1f}" for end in score["interval"]]
-    return f"{100 * _value(score):{sign}.1f}" + (f" [{', '.join(ends)}]" if ends else "")
+    return in_percent(_value(score), score["interval"], sign)
 
 
 def gain_in_words(record: dict, source: str | None = None) -> str:

@@ -12,8 +12,8 @@ from cia_bench.errors import ProbeError
 from cia_bench.frame_order import REVERSED
 from cia_bench.probes import Probe
 from cia_bench.protocols import EvaluationSettings
-from cia_bench.scoring import group_accuracies, interval_of, resample, resampled_clusters
-from cia_bench.statistics import paired_differences
+from cia_bench.scoring import group_accuracies, interval_of, to_resample
+from cia_bench.statistics import mean_draws, paired_differences, resample_group_mean
 
 NO_FRAMES = "a file of embeddings has no frames to change; a store that cia extract wrote has them"
 
@@ -128,10 +128,11 @@ def _counted(answered: pd.DataFrame, right: dict[str, np.ndarray], settings: Eva
     for source, rows in answered.groupby("source"):
         here = stacked[:, rows.index]
         values = [group_accuracies(rows, pd.Series(one, rows.index), settings.rules.balanced).mean() for one in here]
-        drawn = resample(source, rows, here, settings)
+        inputs = to_resample(source, rows, here, settings.rules.balanced, settings.draws, settings.seed)
+        counts[source] = int(inputs["clusters"].max()) + 1
+        drawn = resample_group_mean(**inputs) if counts[source] > 1 else [None] * len(names)
         scores[source] = dict(zip(names, map(float, values), strict=True))
-        draws[source] = dict(zip(names, [None] * len(names) if drawn is None else drawn, strict=True))
-        counts[source] = int(resampled_clusters(rows)[1].max()) + 1
+        draws[source] = dict(zip(names, drawn, strict=True))
         if ORDER_BLIND in right:
             scores[source][GAIN], draws[source][GAIN] = _gain(scores[source], draws[source])
     measured = [name for name in MEASURES if name in right or (name == GAIN and ORDER_BLIND in right)]
@@ -161,7 +162,7 @@ def _described(
 ) -> dict:
     """A measure for the record; the mean's interval is as wide as the source with the fewest subjects asks for."""
     called = "value" if name in (FLIP_RATE, GAIN) else "accuracy"
-    together = None if any(one is None for one in draws.values()) else np.mean(list(draws.values()), axis=0)
+    together = mean_draws(list(draws.values()))
     return {
         "sources": {
             source: {called: value, "interval": interval_of(draws[source], level, counts[source])}

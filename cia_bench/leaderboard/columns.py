@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from cia_bench.leaderboard.rows import Row
 from cia_bench.leaderboard.table import Ranking
+from cia_bench.statistics import in_percent
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,6 @@ def score_of(row: Row, name: str) -> dict | None:
     return row.mean if name == "mean" else row.scores.get(name)
 
 
-def with_range(value: float, interval: list[float] | None) -> str:
-    """A fraction in percent with its interval, as `57.6 [54.4, 60.5]`."""
-    ends = "" if interval is None else " [{:.1f}, {:.1f}]".format(*(100 * end for end in interval))
-    return f"{100 * value:.1f}{ends}"
-
-
 def size(count: int) -> str:
     """A number of parameters in words."""
     return f"{count / 1e6:,.1f}M" if count >= 100_000 else f"{count:,}"
@@ -47,7 +42,7 @@ def size(count: int) -> str:
 def _score(name: str, ranking: Ranking) -> Column:
     def text(row: Row) -> str:
         score = score_of(row, name)
-        return with_range(score["accuracy"], score["interval"])
+        return in_percent(score["accuracy"], score["interval"])
 
     def value(row: Row) -> float | None:
         score = score_of(row, name)
@@ -62,7 +57,7 @@ def _control(name: str, field: str, says: str) -> Column:
         control = getattr(row, field)
         return None if control is None else control["value"]
 
-    return Column(name, value, lambda row: with_range(**getattr(row, field)), says)
+    return Column(name, value, lambda row: in_percent(**getattr(row, field)), says)
 
 
 def _plain(name: str, field: str, says: str, form: str = "{:,}", **more) -> Column:

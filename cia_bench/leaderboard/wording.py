@@ -2,6 +2,7 @@
 
 from cia_bench.leaderboard.rows import CONSTANT
 from cia_bench.leaderboard.table import Comparison, Ranking
+from cia_bench.statistics import in_percent
 
 
 def warning(rankings: list[Ranking]) -> list[str]:
@@ -57,8 +58,7 @@ def compared(comparison: Comparison) -> list[str]:
 
 
 def _difference(difference: float, interval: tuple[float, float], p: float) -> str:
-    low, high = (100 * end for end in interval)
-    return f"{100 * difference:+.1f} [{low:+.1f}, {high:+.1f}], p {_p(p)}"
+    return f"{in_percent(difference, interval, '+')}, p {_p(p)}"
 
 
 def _p(p: float) -> str:

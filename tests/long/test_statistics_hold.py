@@ -17,14 +17,19 @@ from cia_bench.statistics import (
     difference_interval,
     expanded_level,
     percentile_interval,
+    resample_both,
     resample_group_mean,
-    resample_groups_and_clusters,
 )
 
 DATA_SETS = 2000
 DRAWS = 1000
 GROUP_EFFECTS = np.linspace(-0.2, 1.5, 12)  # probits: a right answer has a chance of 42 to 93% for the average subject
 SUBJECT_SD, CELL_SD = 0.5, 0.4  # of subjects, and of each subject's own ease with each group, in probits
+
+
+def over_groups(*arguments) -> np.ndarray:
+    """The draws that take groups too."""
+    return resample_both(*arguments)[1]
 
 
 def truth_of(group_effects: np.ndarray) -> np.ndarray:
@@ -118,7 +123,7 @@ def test_the_interval_that_draws_groups_too_covers_the_mean_of_all_groups():
         fixed.append(
             holds(percentile_interval(resample_group_mean(correct, groups, subjects, DRAWS, generator)), truth)
         )
-        both = resample_groups_and_clusters(correct, groups, subjects, DRAWS, generator)
+        both = over_groups(correct, groups, subjects, DRAWS, generator)
         drawn.append(holds(percentile_interval(both), truth))
     assert 0.92 <= np.mean(drawn) <= 0.99
     assert np.mean(fixed) < 0.9
