@@ -1,9 +1,9 @@
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import test_pages
 from answered import Answer, answered, made_vectors
 from click.testing import CliRunner
 from conftest import snapshot
@@ -38,19 +38,12 @@ def written(folder: Path, model: str = "by-hand", **names: str) -> tuple[Path, P
     return write_report(result, write_result(result, folder), made_vectors(groups, data), data)
 
 
-class Seen(HTMLParser):
+class Seen(test_pages.Seen):
     """The tags of a page in order, without places where a line may break, and its text."""
 
-    def __init__(self, content: str):
-        super().__init__()
-        self.tags, self.text = [], ""
-        self.feed(content)
-
     def handle_starttag(self, tag, attributes):
-        self.tags += [tag] if tag != "wbr" else []
-
-    def handle_data(self, data):
-        self.text += data
+        if tag != "wbr":
+            super().handle_starttag(tag, attributes)
 
 
 def test_the_page_has_each_part_in_percent(tmp_path):

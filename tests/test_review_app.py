@@ -1,19 +1,16 @@
 import asyncio
 import json
-import os
-import pty
 import re
-import select
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 from conftest import refusal, run_cia
 from rich.cells import cell_len
+from terminal import played
 from test_video import H264, write_numbers
 from textual.pilot import Pilot
 
@@ -635,24 +632,9 @@ def test_bad_options_are_refused_in_one_line(data, arguments, told):
 
 def test_in_a_terminal_the_command_reviews_and_says_what_was_done(data):
     cia = shutil.which("cia", path=Path(sys.executable).parent)
-    leader, follower = pty.openpty()
     command = [cia, "review", "--data", data, "--reviewer", "ann"]
-    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
-    run = subprocess.Popen(command, stdin=follower, stdout=follower, stderr=follower, env=environment)
-    os.close(follower)
-    shown, waiting = b"", [(b"quit", b"a"), (b"1/17", b"q")]
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if not select.select([leader], [], [], 0.1)[0]:
-            continue
-        try:
-            shown += os.read(leader, 65536)
-        except OSError:  # the other end is closed
-            break
-        if waiting and waiting[0][0] in shown:
-            os.write(leader, waiting.pop(0)[1])
-    os.close(leader)
-    assert run.wait(10) == 0 and not waiting
+    shown, status = played(command, [(b"quit", b"a"), (b"1/17", b"q")], 80, 24)
+    assert status == 0
     assert b"1 decisions in this session; 1 of 17 candidates are decided" in shown
     assert [verdict for _, verdict in said(data)] == ["accept"]
 

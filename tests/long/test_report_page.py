@@ -1,16 +1,12 @@
 """The report of a real result in a real browser, and its list of clips in a real review."""
 
-import os
-import pty
 import re
-import select
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from browser import DESK, PHONE, browser
+from terminal import played
 from test_report import HOSTILE, written
 
 OPEN_ALL = "for (const folded of document.querySelectorAll('details')) folded.open = true"
@@ -60,28 +56,7 @@ def test_every_dot_lies_where_its_axis_says(reported):
 def test_cia_review_opens_the_list_as_it_is(reported):
     cia = Path(sys.executable).parent / "cia"
     wrong = reported / "cia-results" / "random" / "wrong_clips.csv"
-    leader, follower = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"}
-    run = subprocess.Popen(
-        [cia, "review", "--clips", wrong, "--reviewer", "ann"],
-        stdin=follower,
-        stdout=follower,
-        stderr=follower,
-        env=environment,
-        cwd=reported,
-    )
-    os.close(follower)
-    shown, deadline, quitting = b"", time.monotonic() + 60, False
-    while time.monotonic() < deadline:
-        if not select.select([leader], [], [], 0.1)[0]:
-            continue
-        try:
-            shown += os.read(leader, 65536)
-        except OSError:  # the other end is closed
-            break
-        if not quitting and b"quit" in shown:
-            quitting = True
-            os.write(leader, b"q")
-    os.close(leader)
-    assert run.wait(10) == 0, shown
+    command = [cia, "review", "--clips", wrong, "--reviewer", "ann"]
+    shown, status = played(command, [(b"quit", b"q")], 100, 30, cwd=reported)
+    assert status == 0, shown
     assert b"0 decisions in this session" in shown
