@@ -555,7 +555,7 @@ def evaluate(
 ) -> None:
     """Score a model: a linear probe on each chiral group."""
     from cia_bench.build import read_data
-    from cia_bench.combined import check_combination
+    from cia_bench.combined import check_combination, name_with
     from cia_bench.embeddings import check_frames
     from cia_bench.evaluation import evaluate as evaluate_embeddings
     from cia_bench.evaluation import load_to_score, part_of
@@ -569,38 +569,36 @@ def evaluate(
     if embeddings is None:
         if model is None:
             raise ConfigError("what to score? give --model ENCODER:SUMMARY, like pixels:concat, or --embeddings FILE")
-        embeddings = Path("cia-embeddings")
         check_combination(combine)  # this and the next two before hours of extraction
         _check_summaries(model, given)
         if settings.new_probe().takes_frames:
             check_frames(model, combine)
-        only = None
-        if groups or max_clips is not None:
-            only = part_of(read_data(data), list(sources), groups, max_clips, settings).clips.clip_id
-        _extract([model], data, sources, videos, embeddings, given, device, retry_failed, only)
-        if controls and not settings.new_probe().takes_frames:
-            _extract_changed(model, data, sources, videos, embeddings, given, device, retry_failed, only)
     elif videos is not None:
         raise ConfigError("--videos is to extract embeddings from; with --embeddings they are there already")
     elif retry_failed:
         raise ConfigError("--retry-failed is of extraction; with --embeddings give it to cia extract")
+    whole = read_data(data)
+    part = part_of(whole, list(sources), groups, max_clips, settings)
+    if embeddings is None:
+        embeddings, only = Path("cia-embeddings"), part.clips.clip_id if part is not whole else None
+        _extract([model], data, sources, videos, embeddings, given, device, retry_failed, only)
+        if controls and not settings.new_probe().takes_frames:
+            _extract_changed(model, data, sources, videos, embeddings, given, device, retry_failed, only)
     if is_store(embeddings):  # only there may a summary run, which needs torch
         from cia_bench.encoders import choose_device
 
         device = choose_device(device)
-    part = {"groups": groups, "max_clips": max_clips}
-    result = evaluate_embeddings(
-        embeddings, data, model, parameters, sources, settings, given, device, combine, controls, **part
-    )
+    loaded = load_to_score(embeddings, model, given, device, combine, part, settings)
+    name = model and name_with(model, combine)
+    how = {"device": device, "controls": controls, "groups": groups, "max_clips": max_clips}
+    result = evaluate_embeddings(loaded, whole, name, parameters, sources, settings, **how)
     folder = write_result(result, out)
     click.echo(str(result))
     click.echo(f"wrote {folder}")
     if report:
         from cia_bench.report import write_report
 
-        everything = part_of(read_data(data), list(sources), groups, max_clips, settings)
-        loaded = load_to_score(embeddings, model, given, device, combine, everything, settings)
-        written, wrong = write_report(result, folder, loaded, everything)
+        written, wrong = write_report(result, folder, loaded, part)
         click.echo(printable(f"wrote {written}; to look at what is wrong: cia review --data {data} --clips {wrong}"))
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from cia_bench.build import Data
 from cia_bench.errors import ResultError, some
 from cia_bench.hazards import CLIP_HAZARDS
-from cia_bench.protocols import EvaluationSettings
+from cia_bench.protocols import EvaluationSettings, settings_of
 from cia_bench.results import Result
 from cia_bench.scoring import DISCOVERY, score_source
 from cia_bench.statistics import balanced_interval, expanded_level, percentile_interval, resample_difference
@@ -21,13 +21,6 @@ WRONG_COLUMNS = [
     *("group_id", "label", "prediction", "score"),  # of its worst answer
     "hazards",  # names, separated by blanks
 ]
-
-
-def settings_of(record: dict) -> EvaluationSettings:
-    """The settings that a result's record was made with."""
-    drawn = {name: record["statistics"][name] for name in ("level", "draws", "permutations", "seed")}
-    protocol = record["protocol"]
-    return EvaluationSettings(protocol["name"], protocol["probe"]["name"], **drawn, min_coverage=record["min_coverage"])
 
 
 def by_group(result: Result, data: Data) -> pd.DataFrame:

@@ -1,17 +1,10 @@
 """Score embeddings on chiral groups: embeddings + clips -> result."""
 
-import os
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from copy import copy
-from dataclasses import dataclass, fields
-from functools import partial
-from itertools import chain, pairwise
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from cia_bench.build import Data, read_data, versions
 from cia_bench.combined import RAW, check_combination, name_with
@@ -21,19 +14,15 @@ from cia_bench.coverage import count_coverage, refuse_low_coverage
 from cia_bench.embedding_checks import ZEROS, refuse_one_vector, refuse_other_clips, shared_vectors, without_zeros
 from cia_bench.embeddings import Embeddings, load_embeddings, load_model
 from cia_bench.encoders import choose_device
-from cia_bench.errors import BuildError, ConfigError, EmbeddingError, ProbeError, some
-from cia_bench.probes import Probe, RidgeRefits, count_balanced, make_folds
-from cia_bench.protocols import EvaluationSettings
+from cia_bench.errors import BuildError, ConfigError, EmbeddingError, some
+from cia_bench.group_probes import score_groups
+from cia_bench.protocols import DRAWN, EvaluationSettings
 from cia_bench.results import Result
-from cia_bench.scoring import DISCOVERY, group_rows, mean_over_sources, score_source
-from cia_bench.significance import enough_for, fisher_test, permute_labels, sequential_p
+from cia_bench.scoring import group_rows, mean_over_sources, score_source
 from cia_bench.splits import joined
 from cia_bench.store import is_store
 from cia_bench.subsets import subset
 from cia_bench.tables import PREDICTIONS, SPLITS
-
-GROUPS_AT_ONCE = 8  # scored, on as many cores: each holds its clips in float64
-AT_ONCE = 128  # labellings refitted before it is asked whether that is enough
 
 
 def evaluate(
@@ -58,11 +47,11 @@ def evaluate(
     `read_data` returns. `model` says which model of a store, with the `weights` of its summary, and `combine` how its
     parts are joined (see load_model); otherwise it names the model, by default after the file. The summary runs on
     `device`; if that is CUDA's, ridge is solved there too, with the same answers. `parameters` is the model's number of
-    parameters. Without `sources`, all built sources that have any embedding are scored,
-    the others are listed in the record. With `groups` or `max_clips` only a part of them is (see subsets.subset). Clips
-    that failed to embed in a store, or whose vector is all zeros, are left out, which the record's coverage tells by
-    source and group; a source that lacks more than settings.min_coverage allows is refused. With
-    `controls` the record tells how the model scores once time is changed (see cia_bench.controls).
+    parameters. Without `sources`, all built sources that have any embedding are scored, the others are listed in the
+    record. With `groups` or `max_clips` only a part of them is (see subsets.subset). Clips that failed to embed in a
+    store, or whose vector is all zeros, are left out, which the record's coverage tells by source and group; a source
+    that lacks more than settings.min_coverage allows is refused. With `controls` the record tells how the model scores
+    once time is changed (see cia_bench.controls).
 
     Raises EmbeddingError if embeddings are unreadable, not finite, all the same, of clips that are not in `data` or
     stand there twice, lacking for some clip of a scored source, or if too many of a source's clips failed; BuildError
@@ -92,7 +81,7 @@ def evaluate(
         refuse_low_coverage(loaded.place, source, coverage[source], settings.min_coverage, zeros)
         refuse_one_vector(loaded, source, clips[clips.source == source])
     shared = shared_vectors(loaded)
-    scored_groups = _score_groups(clips, loaded, probe, settings)
+    scored_groups = score_groups(clips, loaded, probe, settings)
     names = scored_groups[0].answers
     answers = {name: np.concatenate([group.answers[name] for group in scored_groups]) for name in names}
     predictions = clips[clips.embedded & (clips.split == SPLITS[1])].reset_index(drop=True).assign(**answers)
@@ -106,7 +95,7 @@ def evaluate(
         },
         "embeddings": loaded.origin,
         "protocol": settings.describe_protocol(),
-        "statistics": {name: getattr(settings, name) for name in ("level", "draws", "permutations", "seed")},
+        "statistics": {name: getattr(settings, name) for name in DRAWN},
         "min_coverage": settings.min_coverage,
         "subset": everything.subset,  # see subsets.subset; None: all that was built
         "sources": {
@@ -216,137 +205,3 @@ def without_a_label(clips: pd.DataFrame) -> list[str]:
     """The groups that a drawn split leaves without clips of a label on a side, whoever embeds them."""
     cells = clips.groupby(["group_id", "split", "label"]).size().groupby("group_id").size()
     return sorted(cells.index[cells < len(SPLITS) * 2])
-
-
-@dataclass(frozen=True)
-class _Columns:
-    """What fitting needs of clips, (N,) each: plain arrays, which are taken apart group by group in no time."""
-
-    split: np.ndarray
-    label: np.ndarray
-    unit: np.ndarray
-    row: np.ndarray
-    embedded: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.label)
-
-    def __getitem__(self, rows: slice | np.ndarray) -> "_Columns":
-        return _Columns(*(getattr(self, field.name)[rows] for field in fields(self)))
-
-
-@dataclass(frozen=True)
-class _ScoredGroup:
-    """What the probe answers for each validation clip of a group, in the order of its rows, and the test of that."""
-
-    group_id: str
-    answers: dict[str, np.ndarray]  # score, prediction, constant, and train, the number of clips that were learnt from
-    test: dict
-
-
-def _score_groups(
-    clips: pd.DataFrame, embeddings: Embeddings, probe: Probe, settings: EvaluationSettings
-) -> list[_ScoredGroup]:
-    """Score each group, several at once, each on one thread: its products are small, and threads would wait.
-
-    Sums are then the same however many cores there are.
-    """
-    columns = _Columns(*(clips[field.name].to_numpy() for field in fields(_Columns)))
-    group_ids, first = np.unique(clips.group_id.to_numpy(object), return_index=True)  # rows are ordered by it
-    parts = [columns[start:stop] for start, stop in pairwise([*first, len(clips)])]
-    on_cores = settings.probe == "ridge" and probe.device is None
-    at_once = min(os.cpu_count() or 1, GROUPS_AT_ONCE) if on_cores else 1
-    pool = ThreadPoolExecutor(at_once)
-    try:
-        with threadpool_limits(1, "blas"):
-            one = partial(_score_group, embeddings=embeddings, probe=probe, settings=settings)
-            return list(pool.map(one, group_ids, parts))
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _score_group(
-    group_id: str, clips: _Columns, embeddings: Embeddings, probe: Probe, settings: EvaluationSettings
-) -> _ScoredGroup:
-    """Fit a group's probe on its training clips and let it and the train majority answer for its validation clips."""
-    train, validation = (clips[clips.embedded & (clips.split == split)] for split in SPLITS)
-    for split, part in zip(SPLITS, (train, validation), strict=True):
-        absent = {0, 1} - set(part.label.tolist())
-        if absent:
-            label = min(absent)
-            were = ((clips.split == split) & (clips.label == label)).any()
-            why = "all of them failed to embed" if were else "cia verify says more"
-            raise BuildError(f"group {group_id!r} has no clip of label {label} in {split}; {why}")
-    learnt, new = embeddings.vectors[train.row], embeddings.vectors[validation.row]
-    probe = copy(probe)  # its own, to fit
-    try:
-        fitted = settings.fit_probe(learnt, train.label, train.unit, probe)
-        score = fitted.decision_function(new)
-    except ProbeError as error:
-        raise ProbeError(f"{embeddings.place}, group {group_id!r}: {error}") from error
-    majority = int(2 * train.label.sum() > len(train))  # a tie answers 0, as scikit-learn's DummyClassifier does
-    prediction = (score > 0).astype(np.int8)
-    answers = {"score": score, "prediction": prediction}
-    answers |= {"constant": np.full(len(score), majority, np.int8), "train": np.full(len(score), len(train))}
-    return _ScoredGroup(group_id, answers, _test(group_id, probe, learnt, new, train, validation, prediction, settings))
-
-
-def _test(
-    group_id: str,
-    probe: Probe,
-    learnt: np.ndarray,
-    new: np.ndarray,
-    train: _Columns,
-    validation: _Columns,
-    prediction: np.ndarray,
-    settings: EvaluationSettings,
-) -> dict:
-    """A test of the predictions against chance: its name, and p, None where there is no such test for this probe.
-
-    Where no two clips share a subject or a video it is Fisher's; else labels are permuted and the probe fitted again.
-    """
-    units = np.concatenate([train.unit, validation.unit])
-    if len(np.unique(units)) == len(units):
-        return {"name": "fisher", "p": fisher_test(prediction, validation.label)}
-    if not settings.permutations or settings.probe != "ridge":
-        return {"name": "permutation", "p": None}
-    return {"name": "permutation", "p": _permutation_test(group_id, probe, learnt, new, train, validation, settings)}
-
-
-def _permutation_test(
-    group_id: str,
-    probe: Probe,
-    learnt: np.ndarray,
-    new: np.ndarray,
-    train: _Columns,
-    validation: _Columns,
-    settings: EvaluationSettings,
-) -> float:
-    """p of the ridge probe, fitted to permuted labels with its regularisation chosen anew (see permute_labels).
-
-    No more are refitted once p is sure to be above the false discovery rate that groups are counted at: see
-    sequential_p.
-    """
-    N = len(train)
-    labels, units = (
-        np.concatenate([getattr(part, name) for part in (train, validation)]) for name in ("label", "unit")
-    )
-    side = (np.arange(len(labels)) >= N).astype(int)
-    both_sides = np.intersect1d(train.unit, validation.unit).size > 0
-    strata = units * 2 + side if both_sides else side  # a person that training knows may not pass for another
-    generator = np.random.default_rng([settings.seed, *group_id.encode()])
-    labellings = np.concatenate([labels[None], permute_labels(labels, units, strata, settings.permutations, generator)])
-    folds = make_folds(train.unit, np.zeros(N, int), settings.seed) if settings.rules.choose else None
-    refits = RidgeRefits(probe, learnt, new, folds)
-
-    def qualities(first: int) -> np.ndarray:
-        part = labellings[first : first + AT_ONCE]
-        second = part[:, N:] == 1
-        right = (refits.decision_function(part[:, :N]).T > 0) == second
-        # in whole numbers: all labellings have as many clips of each label, so that only their order counts
-        return count_balanced(right, second) if settings.rules.balanced else right.sum(axis=1)
-
-    parts = map(qualities, range(0, len(labellings), AT_ONCE))
-    with_true = next(parts)
-    enough = enough_for(DISCOVERY, settings.permutations)
-    return sequential_p(with_true[0], chain([with_true[1:]], parts), enough)

@@ -7,10 +7,9 @@ import numpy as np
 import pandas as pd
 
 from cia_bench.build import Data
-from cia_bench.diagnosis import settings_of
 from cia_bench.embeddings import Embeddings, load_embeddings
 from cia_bench.evaluation import evaluate
-from cia_bench.protocols import EvaluationSettings
+from cia_bench.protocols import EvaluationSettings, settings_of
 from cia_bench.results import Result
 from cia_bench.scoring import SourceScore, score_source
 from cia_bench.splits import joined

@@ -24,6 +24,9 @@ PROTOCOLS = {
 }
 
 
+DRAWN = ("level", "draws", "permutations", "seed")  # of EvaluationSettings: what a record has under statistics
+
+
 @dataclass(frozen=True)
 class EvaluationSettings:
     """How a score is made and how sure it is."""
@@ -79,3 +82,10 @@ class EvaluationSettings:
         if self.rules.choose:
             described[probe.regularisation] = list(probe.grid)  # to choose from
         return {"name": self.protocol, "probe": {"name": self.probe, **described}}
+
+
+def settings_of(record: dict) -> EvaluationSettings:
+    """The settings that a result's record says it was made with; raises ConfigError if there are none such."""
+    protocol = record["protocol"]
+    drawn = {name: record["statistics"].get(name, 0) for name in DRAWN}
+    return EvaluationSettings(protocol["name"], protocol["probe"]["name"], **drawn, min_coverage=record["min_coverage"])

@@ -18,6 +18,7 @@ from cia_bench.tables import PREDICTIONS
 
 RESULT_FILE = "result.json"
 PREDICTIONS_FILE = "predictions.parquet"
+SUBMISSION_FILE = "submission.json"  # beside a result that `cia submission check` has seen
 ROUNDING = 1e-9  # two accuracies closer than this are of the same answers
 RESULT_FIELDS = ("model", "embeddings", "protocol", "statistics", "sources", "mean", "groups", "versions")
 

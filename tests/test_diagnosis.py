@@ -4,8 +4,9 @@ import pytest
 from answered import Answer, answered
 
 from cia_bench.build import Data
-from cia_bench.diagnosis import by_group, by_hazard, by_verb_pair, settings_of, wrong_clips
+from cia_bench.diagnosis import by_group, by_hazard, by_verb_pair, wrong_clips
 from cia_bench.errors import ResultError
+from cia_bench.protocols import settings_of
 from cia_bench.statistics import wilson_interval
 
 DOOR, JAR, CUP = "epic/open-close/door", "epic/close-open/jar", "epic/take-put/cup"

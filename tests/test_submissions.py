@@ -32,7 +32,7 @@ from cia_bench.submissions import archive
 from cia_bench.submissions.accept import accept
 from cia_bench.submissions.check import check
 from cia_bench.submissions.pack import pack
-from cia_bench.submissions.recount import recount, settings_of
+from cia_bench.submissions.recount import checked_settings, recount
 from cia_bench.tables import PREDICTIONS
 
 FAST = EvaluationSettings(draws=20, permutations=9)
@@ -84,7 +84,7 @@ def forged(packed: Path, out: Path, change: Callable[[pd.DataFrame], pd.DataFram
     members = {name: content for name, content in members_of(packed).items() if name not in without}
     record = json.loads(members["result.json"])
     rows = change(pd.read_parquet(io.BytesIO(members["predictions.parquet"]))).astype({"prediction": np.int8})
-    counted = recount(record, rows, settings_of(record, 0), None)
+    counted = recount(record, rows, checked_settings(record, 0), None)
     for source, score in counted["sources"].items():
         record["sources"][source] |= score
     record |= {name: counted[name] for name in ("mean", "groups")}
@@ -308,7 +308,7 @@ def test_a_group_that_strict_leaves_out_may_not_be_scored(packed, shared_build, 
     made["source"], made["video"] = "epic", one_sided.clips.loc[strict[scored].index, "video"].to_numpy()
     made = made.sort_values(list(PREDICTIONS.key), ignore_index=True)
     with pytest.raises(SubmissionError, match=f"should not have group '{group_id}', by strict_split of the data"):
-        recount(record, made, settings_of(record, 0), one_sided)
+        recount(record, made, checked_settings(record, 0), one_sided)
 
 
 def test_p_of_a_permutation_test_is_caught_by_the_embeddings(packed, shared_build, tmp_path):

@@ -7,10 +7,9 @@ from pathlib import Path
 from cia_bench.coverage import lowest_share
 from cia_bench.errors import ResultError
 from cia_bench.files import read_json
-from cia_bench.results import RESULT_FILE
+from cia_bench.results import RESULT_FILE, SUBMISSION_FILE
 
 CONSTANT = "constant"  # the row of an answer that is always the training clips' majority
-SUBMISSION_FILE = "submission.json"  # beside a result that `cia submission check` has seen
 
 
 @dataclass(frozen=True)

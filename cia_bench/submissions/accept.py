@@ -4,10 +4,8 @@ from pathlib import Path
 
 from cia_bench.errors import ResultError
 from cia_bench.files import folder_name, sha256_of
-from cia_bench.results import RESULT_FILE, Result, read_predictions, read_result, write_result
+from cia_bench.results import RESULT_FILE, SUBMISSION_FILE, Result, read_predictions, read_result, write_result
 from cia_bench.submissions.check import Checked
-
-SUBMISSION_FILE = "submission.json"
 
 
 def accept(path: Path, checked: Checked, results: Path) -> Path:

@@ -16,7 +16,7 @@ from cia_bench.results import PREDICTIONS_FILE, RESULT_FILE, Result, percent, pr
 from cia_bench.submissions.archive import EMBEDDINGS_FILE, MANIFEST_FILE, digest_of, open_zip
 from cia_bench.submissions.compare import compare
 from cia_bench.submissions.members import read_arrays, read_manifest, read_object, read_predictions
-from cia_bench.submissions.recount import recount, settings_of
+from cia_bench.submissions.recount import checked_settings, recount
 from cia_bench.submissions.refit import fit_again, tolerance_of
 
 ROUNDING = 1e-6  # how far a score or an end of an interval may be from what is counted again
@@ -74,7 +74,7 @@ def _check(archive: ZipFile, place: str, data: Data | None, min_coverage: float)
     predictions = read_predictions(archive, place)
     has_vectors = EMBEDDINGS_FILE in manifest["files"]
     with _said_of(place):
-        settings = settings_of(record, min_coverage)
+        settings = checked_settings(record, min_coverage)
         problem = predictions_problem(predictions, record)
         if problem:
             raise SubmissionError(f"{PREDICTIONS_FILE} does not fit {RESULT_FILE}: {problem}")

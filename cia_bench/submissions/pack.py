@@ -10,7 +10,7 @@ from cia_bench.combined import RAW
 from cia_bench.embeddings import Embeddings, load_embeddings, load_model
 from cia_bench.errors import SubmissionError
 from cia_bench.files import sha256_of, whole_files
-from cia_bench.protocols import EvaluationSettings
+from cia_bench.protocols import settings_of
 from cia_bench.results import PREDICTIONS_FILE, RESULT_FILE, read_predictions, read_result
 from cia_bench.store import is_store
 from cia_bench.submissions.archive import EMBEDDINGS_FILE, MANIFEST_FILE, write_zip
@@ -71,7 +71,7 @@ def _scored(record: dict, embeddings: Path, data: Path | None, weights: Mapping[
             raise SubmissionError(f"{embeddings} is a store; give the data whose clips were scored, too")
         parts = origin.get("parts", [origin])
         model, combine = "+".join(part["name"] for part in parts), origin.get("combine", RAW)
-        probe = EvaluationSettings(record["protocol"]["name"], record["protocol"]["probe"]["name"]).new_probe()
+        probe = settings_of(record).new_probe()
         clip_ids = read_data(data).clips.clip_id.unique()
         loaded = load_model(embeddings, model, weights, clip_ids, device, combine, probe.takes_frames)
     else:

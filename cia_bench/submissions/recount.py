@@ -7,7 +7,7 @@ from cia_bench.build import Data
 from cia_bench.coverage import COVERAGE
 from cia_bench.errors import ConfigError, SubmissionError
 from cia_bench.evaluation import without_a_label
-from cia_bench.protocols import EvaluationSettings
+from cia_bench.protocols import EvaluationSettings, settings_of
 from cia_bench.scoring import group_rows, mean_over_sources, score_source
 from cia_bench.significance import fisher_test
 from cia_bench.tables import PREDICTIONS, SPLITS
@@ -19,20 +19,18 @@ OF_THE_CLIP = ["source", "video", "subject", "label"]  # columns that are the sa
 KEY = list(PREDICTIONS.key)
 
 
-def settings_of(record: dict, min_coverage: float) -> EvaluationSettings:
+def checked_settings(record: dict, min_coverage: float) -> EvaluationSettings:
     """The settings that a record says it was made by.
 
     Raises SubmissionError if there are none such, or if they would keep the checker busy for too long.
     """
     protocol, statistics = record["protocol"], record["statistics"]
-    given = {name: statistics.get(name, 0) for name in ("level", "draws", "permutations", "seed")}
     for name, most in MOST.items():
-        if not isinstance(given[name], int) or given[name] > most:
-            raise SubmissionError(
-                f"statistics.{name} is {str(given[name])[:50]}; what is submitted has {most:,} at most"
-            )
+        given = statistics.get(name, 0)
+        if not isinstance(given, int) or given > most:
+            raise SubmissionError(f"statistics.{name} is {str(given)[:50]}; what is submitted has {most:,} at most")
     try:
-        settings = EvaluationSettings(protocol["name"], protocol["probe"]["name"], min_coverage=min_coverage, **given)
+        settings = settings_of(record | {"min_coverage": min_coverage})
     except ConfigError as error:
         raise SubmissionError(str(error)) from error
     if protocol != settings.describe_protocol():
