@@ -198,3 +198,24 @@ def test_incomplete_coverage_is_told_and_its_constant_may_differ(tmp_path):
     told = "partial, epic, coverage: 8,998 of 9,000 training rows and 3,096 of 3,096 validation rows"
     for form in ("table", "md"):
         assert told in export([ranking], form) and "whole, epic" not in export([ranking], form)
+
+
+def test_a_row_says_of_which_sources_a_trained_part_saw_clips_and_nothing_where_a_part_does_not_tell(tmp_path):
+    def trained(seen: int, labels: bool = False, unknown: tuple = ()) -> dict:
+        count = {"clips": 9, "seen_clips": seen, "videos": 9, "seen_videos": seen}
+        splits = {"train": count, "validation": {**count, "seen_clips": 0}}
+        parts = {"p:lift": {"labels": labels, "sources": {"epic": splits}}}
+        return {"saw": {}, "unknown": list(unknown), "parts": parts}
+
+    cases = [
+        (trained(0), {}, {}),
+        (trained(3), {}, {"epic": "clips"}),
+        (trained(3), {"epic": "labels", "ssv2": "clips"}, {"epic": "labels", "ssv2": "clips"}),
+        (trained(3, labels=True), {"epic": "clips"}, {"epic": "labels"}),
+        (trained(0, unknown=("q:lift",)), {}, None),
+        (None, {}, {}),
+    ]
+    for number, (contamination, saw, expected) in enumerate(cases):
+        record = make_record(f"m{number}", {"epic": "e" * 64}, [0.7], saw=saw) | {"contamination": contamination}
+        (ranking,) = rank(read_results([save(tmp_path / f"{number}", record)]))
+        assert ranking.rows[0].saw == expected

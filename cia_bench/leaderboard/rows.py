@@ -32,7 +32,7 @@ class Row:
     rank_interval: tuple[int, int] | None = None  # lowest and highest rank among the measured rows
     tie_group: int | None = None  # 1 is the best; rows of one number can't be told from the first of them
     coverage: dict[str, float] = field(default_factory=dict)  # by source: embedded share of the worse covered split
-    saw: dict[str, str] | None = None  # what of the benchmark the model was trained on (see encoders.Card)
+    saw: dict[str, str] | None = None  # by source: labels or clips, that the model or a part of it was trained on
     contamination: dict | None = None  # which scored clips its trained parts may have seen, as in the record
     verified: bool | None = None  # of a submission: whether its scores were made again; None: scored here
     reported: bool = False  # a published number, not measured here
@@ -76,7 +76,7 @@ def _row(record: dict, verified: bool | None) -> Row:
         gain=_control(record, "gain"),
         flip_rate=_control(record, "flip_rate"),
         coverage={name: lowest_share(source["coverage"]) for name, source in sorted(record["sources"].items())},
-        saw=model.get("saw"),
+        saw=_saw(record),
         contamination=record.get("contamination"),
         verified=verified,
         groups=[group for group in record["groups"] if group["source"] in record["sources"]],
@@ -97,6 +97,19 @@ def _origins(record: dict) -> list[dict]:
     """What made the embeddings of each part of a model; none of embeddings that came as a file."""
     origin = record["embeddings"]
     return [part for part in origin.get("parts", [origin]) if "encoder" in part]
+
+
+def _saw(record: dict) -> dict[str, str] | None:
+    """What the model saw as a whole, and the sources of which a trained part saw clips; None if that is not known."""
+    saw, contamination = record["model"].get("saw"), record.get("contamination")
+    if not isinstance(contamination, dict):
+        return saw
+    for part in contamination["parts"].values():
+        for source, splits in part["sources"].items():
+            if any(count["seen_clips"] for count in splits.values()):
+                how = "labels" if part["labels"] else "clips"
+                saw = {**(saw or {}), source: max(how, (saw or {}).get(source, how))}  # labels over clips
+    return saw or None if contamination["unknown"] else saw
 
 
 def _control(record: dict, name: str) -> dict | None:
