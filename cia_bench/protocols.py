@@ -1,11 +1,14 @@
 """How a score is made, and how sure it is: the protocol, the probe, and what is drawn."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from cia_bench.errors import ConfigError
 from cia_bench.probes import PROBES, Probe, build_probe, fit_chosen
+
+CLASS_PROBES = ("softmax", "mlp", "attentive")
 
 
 @dataclass(frozen=True)
@@ -16,12 +19,19 @@ class Protocol:
     balanced: bool  # labels count equally, in fitting and in scoring, however many clips they have
     standardise: bool  # features, on the training clips
     choose: bool  # the probe's regularisation, inside the training clips
+    classes: bool = False  # of a standard benchmark: many classes, and not the two labels of chiral groups
 
 
 PROTOCOLS = {
     "paper": Protocol("split", balanced=False, standardise=False, choose=False),  # arXiv 2509.08502
     "strict": Protocol("strict_split", balanced=True, standardise=True, choose=True),
+    "standard": Protocol("split", balanced=False, standardise=True, choose=True, classes=True),  # see tasks/
 }
+
+
+def _check_choice(what: str, name: str, choices: Iterable[str]) -> None:
+    if name not in choices:
+        raise ConfigError(f"unknown {what} {name!r}; choose from {', '.join(sorted(choices))}")
 
 
 DRAWN = ("level", "draws", "permutations", "seed")  # of EvaluationSettings: what a record has under statistics
@@ -40,9 +50,8 @@ class EvaluationSettings:
     min_coverage: float = 0.98  # share of a source's training rows, and of its validation rows, that are embedded
 
     def __post_init__(self):
-        for what, choices in (("protocol", PROTOCOLS), ("probe", PROBES)):
-            if getattr(self, what) not in choices:
-                raise ConfigError(f"unknown {what} {getattr(self, what)!r}; choose from {', '.join(sorted(choices))}")
+        _check_choice("protocol", self.protocol, PROTOCOLS)
+        _check_choice("probe", self.probe, CLASS_PROBES if self.rules.classes else PROBES)
         if not 0 < self.level < 1:
             raise ConfigError(f"level is {self.level}; an interval needs a share between 0 and 1")
         if self.draws < 1:

@@ -14,7 +14,7 @@ from cia_bench.files import folder_name, read_json, whole_files, write_json
 from cia_bench.protocols import PROTOCOLS
 from cia_bench.scoring import discoveries_in_words, group_mean
 from cia_bench.statistics import in_percent
-from cia_bench.tables import PREDICTIONS
+from cia_bench.tables import CLASS_PREDICTIONS, PREDICTIONS, Table
 
 RESULT_FILE = "result.json"
 PREDICTIONS_FILE = "predictions.parquet"
@@ -27,7 +27,8 @@ RESULT_FIELDS = ("model", "embeddings", "protocol", "statistics", "sources", "me
 class Result:
     """Scores of one model. Accuracies are fractions.
 
-    `record` is what result.json holds. `predictions` has a row a scored clip (tables.PREDICTIONS).
+    `record` is what result.json holds. `predictions` has a row a scored clip (tables.PREDICTIONS, or
+    CLASS_PREDICTIONS of a standard benchmark).
     """
 
     record: dict
@@ -112,7 +113,7 @@ def write_result(result: Result, results: Path, beside: Mapping[str, dict] | Non
     if (folder / RESULT_FILE).exists() and _identity(read_result(folder)) != _identity(result.record):
         raise ResultError(f"{folder} holds another result; delete it, or give this one another name or another --out")
     with whole_files(folder, seal=RESULT_FILE) as scratch:
-        PREDICTIONS.write(scratch / PREDICTIONS_FILE, result.predictions)
+        predictions_table(result.record).write(scratch / PREDICTIONS_FILE, result.predictions)
         for file, content in (beside or {}).items():
             write_json(scratch / file, content)
         write_json(scratch / RESULT_FILE, result.record)
@@ -142,14 +143,19 @@ def read_result(folder: Path) -> dict:
     return record
 
 
+def predictions_table(record: dict) -> Table:
+    """What predictions of a result are, whose record this is."""
+    return CLASS_PREDICTIONS if PROTOCOLS[record["protocol"]["name"]].classes else PREDICTIONS
+
+
 def read_predictions(folder: Path, record: dict) -> pd.DataFrame:
-    """Read predictions.parquet (columns of tables.PREDICTIONS) beside the result whose record this is.
+    """Read predictions.parquet (columns of predictions_table) beside the result whose record this is.
 
     Raises ResultError if it can't be read or is not what the record's scores were counted from.
     """
     path = folder / PREDICTIONS_FILE
     try:
-        predictions = PREDICTIONS.read(path)
+        predictions = predictions_table(record).read(path)
     except TableError as error:
         raise ResultError(f"{error}; score {record['model']['name']!r} again") from error
     problem = predictions_problem(predictions, record)

@@ -223,6 +223,34 @@ PREDICTIONS = Table(
     ),
     key=("group_id", "clip_id"),
 )
+TASK_CLIPS = Table(  # the videos of a standard benchmark: whole files
+    "task clips",
+    pa.schema(
+        [
+            _required("group_id", pa.string()),  # <source>/<number of the split>
+            _required("clip_id", pa.string()),  # as the owner calls the video, wherever its file lies
+            _required("source", pa.string()),  # the task
+            _required("video", pa.string()),  # path relative to the folder of videos, with forward slashes
+            _required("label", pa.int16()),  # number of the class, from 0
+            _required("split", pa.string()),  # train or validation: what it is scored on, often called test
+            pa.field("subject", pa.string()),  # what several videos were cut from, where the owner tells
+        ]
+    ),
+    key=("group_id", "clip_id"),
+)
+CLASS_PREDICTIONS = Table(
+    "class predictions",
+    pa.schema(
+        [
+            *(PREDICTIONS.schema.field(name) for name in ("group_id", "clip_id", "source", "video", "subject")),
+            _required("label", pa.int16()),
+            _required("constant", pa.int16()),  # the most frequent class of the split's training clips
+            _required("prediction", pa.int16()),
+            _required("place", pa.int16()),  # of the label among the classes, by the probe's scores: 1 is the first
+        ]
+    ),
+    key=("group_id", "clip_id"),
+)
 
 
 STORED = Table(  # what a shard of a store says of each clip besides its embedding
