@@ -28,8 +28,8 @@ def refuse_other_clips(embeddings: Embeddings, clips: pd.DataFrame) -> None:
     if strange:
         example = f"a clip id there looks like {clips.clip_id.iloc[0]!r}"
         raise EmbeddingError(f"{embeddings.place}: the data has no clip {some(strange)}; {example}")
-    known = clips.drop_duplicates("clip_id").set_index("clip_id")[["video", "start_s", "stop_s"]]
     for stored in embeddings.stored:
+        known = clips.drop_duplicates("clip_id").set_index("clip_id")[["video", "start_s", "stop_s"]]
         both = stored[["clip_id", "video", "times_s"]].merge(known, left_on="clip_id", right_index=True)
         other = both.clip_id[both.video_x != both.video_y].tolist()
         moved = [clip.clip_id for clip in both.itertuples() if _is_outside(clip.times_s, clip.start_s, clip.stop_s)]

@@ -23,6 +23,7 @@ from cia_bench.splits import joined
 from cia_bench.store import is_store
 from cia_bench.subsets import subset
 from cia_bench.tables import PREDICTIONS, SPLITS
+from cia_bench.tasks.task import Task
 
 
 def evaluate(
@@ -58,16 +59,13 @@ def evaluate(
     if the data is damaged or a group lacks a label; ProbeError if the numbers are too large to fit.
     """
     settings = settings or EvaluationSettings()
+    if settings.rules.classes:
+        raise ConfigError(f"protocol {settings.protocol} is for standard benchmarks; chiral groups: paper or strict")
     probe = settings.new_probe(choose_device(device) if device.startswith("cuda") else None)
     whole = data if isinstance(data, Data) else read_data(data)
     everything = part_of(whole, list(sources), groups, max_clips, settings)
     loaded = without_zeros(load_to_score(embeddings, model, weights or {}, device, combine, everything, settings))
-    name = loaded.origin["name"] if model is None else name_with(model, combine)
-    parameters = loaded.parameters if parameters is None else parameters
-    if not name.strip():
-        raise ConfigError("the model's name is empty; give it one")
-    if parameters is not None and parameters < 0:
-        raise ConfigError(f"the model's number of parameters is {parameters}; it can't be negative")
+    about_model = describe_model(loaded, None if model is None else name_with(model, combine), parameters)
     refuse_other_clips(loaded, whole.clips)
     scored = _choose_sources(loaded, everything, list(sources))
     clips = _scored_clips(everything, scored, loaded, settings)
@@ -87,12 +85,7 @@ def evaluate(
     predictions = clips[clips.embedded & (clips.split == SPLITS[1])].reset_index(drop=True).assign(**answers)
     parts = {source: score_source(source, predictions[predictions.source == source], settings) for source in scored}
     record = {
-        "model": {
-            "name": name,
-            "parameters": parameters,
-            "dim": int(np.prod(loaded.vectors.shape[1:])),
-            "saw": loaded.origin.get("saw"),  # see encoders.Card; None: not known
-        },
+        "model": about_model,
         "embeddings": loaded.origin,
         "protocol": settings.describe_protocol(),
         "statistics": {name: getattr(settings, name) for name in DRAWN},
@@ -103,7 +96,7 @@ def evaluate(
                 "fingerprint": everything.fingerprint(source),
                 **part.record,
                 "coverage": coverage[source],
-                "shared_vectors": _count_shared(clips[clips.source == source], shared),
+                "shared_vectors": count_shared(clips[clips.source == source], shared),
             }
             for source, part in parts.items()
         },
@@ -139,7 +132,23 @@ def part_of(
     return subset(asked if sources else data, groups, max_clips, settings.seed, settings.rules.split)
 
 
-def _count_shared(clips: pd.DataFrame, shared: pd.Index) -> dict:
+def describe_model(loaded: Embeddings, name: str | None, parameters: int | None) -> dict:
+    """What a result's record says of the model whose embeddings are scored; raises ConfigError for what can't be."""
+    name = loaded.origin["name"] if name is None else name
+    parameters = loaded.parameters if parameters is None else parameters
+    if not name.strip():
+        raise ConfigError("the model's name is empty; give it one")
+    if parameters is not None and parameters < 0:
+        raise ConfigError(f"the model's number of parameters is {parameters}; it can't be negative")
+    return {
+        "name": name,
+        "parameters": parameters,
+        "dim": int(np.prod(loaded.vectors.shape[1:])),
+        "saw": loaded.origin.get("saw"),  # see encoders.Card; None: not known
+    }
+
+
+def count_shared(clips: pd.DataFrame, shared: pd.Index) -> dict:
     """How many of a source's clips are among those that share their vector, and one of them."""
     ids = clips.clip_id[clips.embedded & clips.clip_id.isin(shared)].unique()
     return {"clips": len(ids), "example": ids[0] if len(ids) else None}
@@ -151,10 +160,10 @@ def load_to_score(
     weights: Mapping[str, str],
     device: str,
     combine: str,
-    data: Data,
+    data: Data | Task,
     settings: EvaluationSettings,
 ) -> Embeddings:
-    """The embeddings that `evaluate` scores when it gets the same arguments."""
+    """The embeddings that `evaluate` scores when it gets the same arguments, or tasks.evaluation of a task."""
     check_combination(combine)
     ready = isinstance(embeddings, Embeddings | pd.DataFrame | tuple)
     if not ready and is_store(Path(embeddings)):
@@ -171,18 +180,22 @@ def load_to_score(
 
 def _choose_sources(embeddings: Embeddings, data: Data, asked: list[str]) -> list[str]:
     """The sources to score; raises EmbeddingError unless each of their clips has an embedding or is known to fail."""
-    place, ids = embeddings.place, embeddings.clip_ids
-    tried = {*ids, *embeddings.failures}  # sets: pandas takes long to ask text of its own type for many values
-    scored = []
-    for source in asked or data.source_names():
-        clips = list(dict.fromkeys(data.clips.clip_id[data.clips.source == source].to_numpy(object)))
-        untried = [clip_id for clip_id in clips if clip_id not in tried]
-        if len(untried) == len(clips) and not asked:
-            continue
-        if untried:
-            raise EmbeddingError(f"{place} lacks {some(untried)} of the {len(clips)} clips of {source}")
-        scored.append(source)
-    return sorted(set(scored))
+    clips = {source: data.clips.clip_id[data.clips.source == source] for source in asked or data.source_names()}
+    tried = {source: bool(refuse_untried(embeddings, source, ids, bool(asked))) for source, ids in clips.items()}
+    return sorted(source for source, any_tried in tried.items() if any_tried)
+
+
+def refuse_untried(embeddings: Embeddings, source: str, clip_ids: pd.Series, asked: bool = True) -> int:
+    """How many of a source's clips have an embedding or are known to fail.
+
+    Raises EmbeddingError unless all do; or, if the source was not asked for, none.
+    """
+    tried = {*embeddings.clip_ids, *embeddings.failures}  # a set: pandas takes long to ask text of its own type
+    clips = list(dict.fromkeys(clip_ids.to_numpy(object)))
+    untried = [clip_id for clip_id in clips if clip_id not in tried]
+    if untried and (asked or len(untried) < len(clips)):
+        raise EmbeddingError(f"{embeddings.place} lacks {some(untried)} of the {len(clips)} clips of {source}")
+    return len(clips) - len(untried)
 
 
 def _scored_clips(data: Data, sources: list[str], embeddings: Embeddings, settings: EvaluationSettings) -> pd.DataFrame:

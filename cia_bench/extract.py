@@ -25,6 +25,7 @@ from cia_bench.shares import Share
 from cia_bench.store import encoder_folder, folders_of, in_order, known_clips, order_folder, read_failures
 from cia_bench.store_writing import ShardWriter, locked, open_folder
 from cia_bench.tables import FAILURES, STORED
+from cia_bench.tasks.task import Task
 
 SHARD = 256  # clips
 ENGINES = ("local", "ray")
@@ -67,7 +68,7 @@ class Extracted:
 
 def extract(
     models: Sequence[str],
-    data: Path | None,
+    data: Path | Task | None,
     out: Path,
     sources: Sequence[str] = (),
     videos: Path | None = None,
@@ -81,10 +82,10 @@ def extract(
     """Embed the clips of built sources with the encoders of `models`, into the store `out`; go on where a run ended.
 
     Without `sources`, all built sources whose videos are found (see clip_files.video_folders); of their clips `only`
-    those of these ids, if it is given. Without `data`, each
-    video below the folder `videos` is a clip for training (see clip_files.plain_clips). `weights` maps an encoder's
-    name to its weights. Models and parts of models that share an encoder share its embeddings; each clip is decoded
-    once for all encoders. A clip that can't be decoded becomes a failure. A clip is embedded or tried again once its
+    those of these ids, if it is given. Given a task in place of `data`, its videos. Without `data`, each video below
+    the folder `videos` is a clip for training (see clip_files.plain_clips). `weights` maps an encoder's name to its
+    weights. Models and parts of models that share an encoder share its embeddings; each clip is decoded once for all
+    encoders. A clip that can't be decoded becomes a failure. A clip is embedded or tried again once its
     video's content or its interval, or the encoder's weights, frames, precision or dtype have changed; a failure in
     any case with `retry_failed`. A killed run loses at most the batch that it was embedding; with engine ray, which is
     written in order too, up to 256 clips a device. Frames in another order than forward, for time controls, go into a
@@ -95,7 +96,7 @@ def extract(
     """
     parts = [part for model in models for part in parse_parts(model)]
     check_models(parts, weights or {})
-    folders, table = clips_to_embed(data, list(sources), videos)
+    folders, table = data.to_embed() if isinstance(data, Task) else clips_to_embed(data, list(sources), videos)
     table = table if only is None else table[table.clip_id.isin(list(only))]
     here = "cpu" if settings.engine == "ray" else device  # with ray only to tell what each encoder is
     encoders = {

@@ -67,8 +67,13 @@ class EvaluationSettings:
         """What the protocol's name stands for."""
         return PROTOCOLS[self.protocol]
 
-    def new_probe(self, device: str | None = None) -> Probe:
-        """The probe as the protocol wants it, not fitted; ridge is solved on a torch device, by default in numpy."""
+    def new_probe(self, device: str | None = None) -> "Probe | ClassProbe":
+        """The probe as the protocol wants it, not fitted; ridge is solved on a torch device, by default in numpy.
+
+        Those of many classes run on it, by default on the CPU.
+        """
+        if self.rules.classes:
+            return build_class_probe(self.probe, device=device)
         wanted = {"standardise": True, "class_weight": "balanced"} if self.rules.balanced else {}
         return build_probe(self.probe, **wanted, **({"device": device} if self.probe == "ridge" else {}))
 

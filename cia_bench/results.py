@@ -54,18 +54,20 @@ class Result:
         """The scores in percent, one line a source and one for their mean."""
         model, protocol = self.record["model"], self.record["protocol"]["name"]
         title = f"{model['name']} ({model['dim']} numbers), {protocol} protocol"
-        what = "balanced accuracy" if PROTOCOLS[protocol].balanced else "accuracy"
+        what = metric_of(protocol)
         lines = [f"{title}, {what} in percent with {100 * self.record['statistics']['level']:g}% interval:"]
         part = subset_in_words(self.record.get("subset"))
         lines += [f"  {part}"] if part else []
         for name, score in self.record["sources"].items():
             gain = gain_in_words(self.record, name)
-            lines.append(f"  {name:<10} {_in_words(score, gain)}; {score['groups']} groups, {score['clips']:,} clips")
+            lines.append(f"  {name:<10} {_in_words(score, gain)}; {counts_in_words(score)}")
+            lines += [f"  {'':<10} {line}" for line in _classes_in_words(score)]
             missing = coverage_in_words(score)
             lines += [f"  {missing}"] if missing else []
             groups = [group for group in self.record["groups"] if group["source"] == name]
             lines += [f"    {line}" for line in lowest_groups_in_words(groups)]
-            found = discoveries_in_words(groups)
+            lines += [f"    {line}" for line in _unsettled_in_words(groups)]
+            found = discoveries_in_words([group for group in groups if "test" in group])
             lines += [f"  {'':<10} {found}"] if found else []
             shared = shared_in_words(name, score.get("shared_vectors"))
             lines += [f"  {shared}"] if shared else []
@@ -80,6 +82,31 @@ class Result:
         lines += [f"  {line}" for line in contamination]
         lines += controls_in_words(self.record["controls"]) if "controls" in self.record else []
         return "\n".join(printable(line) for line in lines)
+
+
+def metric_of(protocol: str) -> str:
+    """What a score by a protocol is, in words."""
+    rules = PROTOCOLS[protocol]
+    return "top-1 accuracy" if rules.classes else "balanced accuracy" if rules.balanced else "accuracy"
+
+
+def counts_in_words(score: dict) -> str:
+    """What a source's score is counted on: `16 groups, 1,290 clips`, or `3 splits, 11,213 videos of 101 classes`."""
+    if "classes" not in score:
+        return f"{score['groups']} groups, {score['clips']:,} clips"
+    splits = f"{score['groups']} split{'s' * (score['groups'] > 1)}"
+    return f"{splits}, {score['clips']:,} videos of {score['classes']} classes"
+
+
+def _classes_in_words(score: dict) -> list[str]:
+    names = {"top5": "top-5", "per_class": "mean of the classes"}
+    return [f"{words} {percent(score[name])}" for name, words in names.items() if score.get(name)]
+
+
+def _unsettled_in_words(groups: list[dict]) -> list[str]:
+    """The splits whose probe was still on its way when its passes were spent."""
+    unsettled = [group["group_id"] for group in groups if not group.get("converged", True)]
+    return [f"{group_id}: the probe did not converge" for group_id in unsettled]
 
 
 def subset_in_words(about: dict | None) -> str:
