@@ -4,9 +4,10 @@ import hashlib
 import itertools
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NoReturn
 
 import pandas as pd
 
@@ -59,6 +60,41 @@ def video_folders(data: Path, built: Data, asked: list[str], videos: Path | None
     return found
 
 
+def is_video(path: str) -> bool:
+    """Whether a path ends as that of a video."""
+    return os.path.splitext(path)[1].lower() in VIDEO_ENDINGS
+
+
+def video_names(videos: Path) -> list[str]:
+    """The paths below a folder of its video files, by their endings: sorted, with forward slashes, without hidden ones.
+
+    Linked folders are looked into too, each folder once. Raises ConfigError if a folder can't be read.
+    """
+    found, seen = [], set()
+    for folder, folders, files in os.walk(videos, onerror=_refuse_folder, followlinks=True):
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        place = Path(folder).relative_to(videos)
+        start = f"{place.as_posix()}/" if place.parts else ""
+        found += [start + name for name in files if is_video(name) and not name.startswith(".")]
+    return sorted(found)
+
+
+def _refuse_folder(error: OSError) -> NoReturn:
+    raise ConfigError(f"{error.filename} can't be read: {error.strerror}") from error
+
+
+def refuse_strange(names: Iterable[str], videos: Path) -> None:
+    """Raise ConfigError if one of these paths below `videos` has characters that no path in a table may have."""
+    strange = [name for name in names if not stays_inside(name)]
+    if strange:
+        raise ConfigError(f"the name of {some(strange)} in {videos} can't be a clip id; rename it")
+
+
 def plain_clips(videos: Path) -> pd.DataFrame:
     """A clip for each video file below a folder, by its ending: all of it, for training, its path there the clip's id.
 
@@ -66,13 +102,10 @@ def plain_clips(videos: Path) -> pd.DataFrame:
 
     Raises ConfigError if there is no video, or a path that can't be an id.
     """
-    found = (path.relative_to(videos) for path in videos.rglob("*") if path.suffix.lower() in VIDEO_ENDINGS)
-    names = sorted(path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts))
+    names = video_names(videos)
     if not names:
         raise ConfigError(f"{videos} holds no video: no file there ends in {', '.join(VIDEO_ENDINGS)}")
-    strange = [name for name in names if not stays_inside(name)]
-    if strange:
-        raise ConfigError(f"the name of {some(strange)} in {videos} can't be a clip id; rename it")
+    refuse_strange(names, videos)
     whole = {"source": PLAIN, "split": "train", "start_s": None, "stop_s": None}
     return pd.DataFrame({"clip_id": names, "video": names}).assign(**whole)
 

@@ -57,7 +57,7 @@ def folder_name(name: str) -> str:
 def stays_inside(path: str) -> bool:
     """Whether a path is relative, with forward slashes, and never steps out of the folder it starts in."""
     parts = PurePosixPath(path)
-    strange = any(not c.isprintable() or c == "\\" for c in path) or ":" in path[:2]
+    strange = not path.isprintable() or "\\" in path or ":" in path[:2]
     return bool(parts.parts) and not parts.is_absolute() and ".." not in parts.parts and not strange
 
 
