@@ -21,7 +21,7 @@ import pandas as pd
 
 from cia_bench.errors import AnnotationError, ConfigError, some
 from cia_bench.files import stays_inside
-from cia_bench.sources.files import AnnotationFiles, is_text
+from cia_bench.sources.files import MEND_OR_SKIP, AnnotationFiles, is_text
 from cia_bench.tables import SPLITS
 
 logger = logging.getLogger(__name__)
@@ -84,17 +84,18 @@ def load_source(source: str) -> ModuleType:
     return importlib.import_module(SOURCES[source])
 
 
-def read_actions(source: str, folder: Path, skip_bad_rows: bool = False) -> Actions:
+def read_actions(source: str, folder: Path, skip_bad_rows: bool = False, advice: str = MEND_OR_SKIP) -> Actions:
     """Read the annotation files of `source` in `folder`.
 
     Published clip ids round times to 0.1 s, so that two narrations can share one. Such an id is one clip here too: it
     has the interval of its first row, whichever group it is in. `skip_bad_rows` leaves out and lists what is broken
-    row by row; so are broken rows of files that are an owner's release to the byte, which nobody can mend.
+    row by row; so are broken rows of files that are an owner's release to the byte, which nobody can mend. `advice`
+    ends the refusal of a row.
 
     Raises ConfigError for an unknown source; AnnotationError for missing files and, with file and row, for broken ones.
     """
     module = load_source(source)
-    files = AnnotationFiles(folder, module, skip_bad_rows)
+    files = AnnotationFiles(folder, module, skip_bad_rows, advice)
     frame = module.actions(files)
     frame = _checked(source, frame, files)
     logger.info("read %d actions of %s from %s", len(frame), source, folder)

@@ -5,7 +5,7 @@ import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import NoReturn
 
 import numpy as np
@@ -15,6 +15,8 @@ from cia_bench.errors import AnnotationError
 from cia_bench.files import sha256_of
 
 LONGEST_SHOWN = 300  # characters of a value that a message quotes
+MEND = "mend it"  # what a refusal advises where rows can't be left out
+MEND_OR_SKIP = f"{MEND}, or leave out such rows with --skip-bad-rows"
 
 
 @dataclass(frozen=True)
@@ -30,13 +32,19 @@ class AnnotationFiles:
     """The annotation files of one source in a folder.
 
     A name in the module's FILES may be a tuple: other names that its owner gave the same file. Reading keeps file rows
-    as the index of each frame, so that faults found later can be told.
+    as the index of each frame, so that faults found later can be told. `advice` ends the refusal of a row.
 
     Raises AnnotationError if the folder or a file is missing.
     """
 
-    def __init__(self, folder: Path, module: ModuleType, skip_bad_rows: bool = False):
-        self.folder, self._skip = folder, skip_bad_rows
+    def __init__(
+        self,
+        folder: Path,
+        module: ModuleType | SimpleNamespace,
+        skip_bad_rows: bool = False,
+        advice: str = MEND_OR_SKIP,
+    ):
+        self.folder, self._skip, self._advice = folder, skip_bad_rows, advice
         self.opened: dict[str, Path] = {}
         self.skipped: list[Fault] = []
         self._released = dict(getattr(module, "RELEASED", {}))  # file name -> sha256 of the owner's release
@@ -97,8 +105,7 @@ class AnnotationFiles:
 
     def _fault(self, name: str, row: int, reason: str) -> None:
         if not (self._skip or self._unmendable(name)):
-            hint = "mend it, or leave out such rows with --skip-bad-rows"
-            raise AnnotationError(f"{self.path(name)} row {row}: {reason}; {hint}")
+            raise AnnotationError(f"{self.path(name)} row {row}: {reason}; {self._advice}")
         self.skipped.append(Fault(name, row, reason))
 
     def _unmendable(self, name: str) -> bool:
