@@ -583,9 +583,27 @@ def test_an_unknown_task_and_folders_that_are_not_given_are_refused(ucf, ucf_vid
     )
     for kind in ("hmdb51", "kinetics400", "ssv2", "ucf101"):
         message = refused(kind, None, ucf_videos, error=ConfigError)
-        assert message == (f"the task {kind} needs --splits, the folder with its owner's lists: {TASKS[kind].WHERE}")
-        assert f"the task {kind} needs --videos, the folder below" in refused(kind, ucf, None, error=ConfigError)
+        asked = f"the task {kind} needs --splits, or $CIA_ANNOTATIONS/{kind}, the folder with its owner's lists"
+        assert message == f"{asked}: {TASKS[kind].WHERE}"
+    message = refused("ucf101", ucf, None, error=ConfigError)
+    assert message == "the task ucf101 needs --videos, or $CIA_VIDEOS/ucf101, the folder below which its videos are"
     assert "the task folder needs --videos, the folder in which" in refused("folder", None, None, error=ConfigError)
+
+
+def test_folders_that_the_environment_names_are_taken(ucf, ucf_videos, tmp_path, monkeypatch):
+    for variable, folder in (("CIA_ANNOTATIONS", ucf), ("CIA_VIDEOS", ucf_videos)):
+        root = tmp_path / variable
+        root.mkdir()
+        (root / "ucf101").symlink_to(folder)
+        monkeypatch.setenv(variable, str(root))
+    found, given = read_task("ucf101", None, None), read_task("ucf101", ucf, ucf_videos)
+    assert found.videos == tmp_path / "CIA_VIDEOS" / "ucf101"
+    pd.testing.assert_frame_equal(found.clips, given.clips)
+
+
+def test_videos_that_are_embedded_need_not_be_there(ucf, ucf_videos):
+    embedded = read_task("ucf101", ucf, None, embedded=True)
+    assert embedded.fingerprint() == read_task("ucf101", ucf, ucf_videos).fingerprint()
 
 
 def test_a_name_that_is_there_twice_is_the_one_in_the_folder_of_its_class(k400, k400_videos):

@@ -112,8 +112,8 @@ def extract(
     extract_and_say(models, data, sources, videos, out, weights_of(weights), device, retry_failed, **settings)
 
 
-def benchmark_of(task: str | None, splits, videos, data: Path, extracting: bool = True, **of_groups) -> "Task | None":
-    """What --task names, if it is given; without `extracting` its videos need not be there.
+def benchmark_of(task: str | None, splits, videos, data: Path, embedded: bool = False, **of_groups) -> "Task | None":
+    """What --task names, if it is given; if its videos are `embedded` they need not be there.
 
     Raises ConfigError for --splits without --task, and for options, `of_groups`, that only chiral groups have with it.
     """
@@ -126,7 +126,7 @@ def benchmark_of(task: str | None, splits, videos, data: Path, extracting: bool 
             raise ConfigError(f"--{name.replace('_', '-')} is of chiral groups, which --task {task} does not have")
     from cia_bench.tasks import read_task
 
-    return read_task(task, splits, videos, data, extracting)
+    return read_task(task, splits, videos, data, embedded)
 
 
 def extract_and_say(

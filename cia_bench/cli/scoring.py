@@ -115,11 +115,11 @@ def evaluate(
     given, models = weights_of(weights), with_joined(models, join)
     of_groups = {"source": sources, "protocol": protocol, "controls": controls, "groups": groups}
     of_groups |= {"max_clips": max_clips, "report": report}
-    benchmark = benchmark_of(task, splits, videos, data, embeddings is None, **of_groups)
+    benchmark = benchmark_of(task, splits, videos, data, embeddings is not None, **of_groups)
     settings = _settings(benchmark is not None, protocol, probe, min_coverage)
     if embeddings is None:
         _check_models(models, combine, given, settings)  # before hours of extraction
-    elif videos is not None:
+    elif videos is not None and not benchmark:
         raise ConfigError("--videos is to extract embeddings from; with --embeddings they are there already")
     elif retry_failed:
         raise ConfigError("--retry-failed is of extraction; with --embeddings give it to cia extract")
