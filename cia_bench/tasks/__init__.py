@@ -23,8 +23,8 @@ def read_task(
     """Read a task: its owner's split files in `splits`, whose videos are anywhere below `videos`.
 
     By default these are $CIA_ANNOTATIONS/<kind> and $CIA_VIDEOS/<kind>. If the videos are `embedded` already, those of
-    split files need not be there. folder needs `videos` alone, with a folder a class in it, or two lists in `splits`. synthetic
-    needs `data`, where it was built, and finds its videos there unless `videos` says where.
+    split files need not be there. folder needs `videos` alone, with a folder a class in it, or two lists in `splits`.
+    synthetic needs `data`, where it was built, and finds its videos there unless `videos` says where.
 
     Raises ConfigError for an unknown kind, a folder that is not given and videos that are not there; AnnotationError,
     with file and row, for what is wrong in the files; BuildError if synthetic is not built.
