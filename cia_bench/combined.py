@@ -39,3 +39,17 @@ def join(parts: Sequence[np.ndarray], how: str) -> np.ndarray:
 def name_with(model: str, how: str) -> str:
     """What to call a model in results, so that two combinations of one model may stand in one table."""
     return model if how == RAW else f"{model} ({how})"
+
+
+def rests_of(name: str) -> list[str]:
+    """The names that a joined model of results would have without one of its parts, that without the last one first.
+
+    `name` is what name_with gave: `a+b` has the rests a and b, `a+b+c (l2)` has a+b (l2) and two more. A model of one
+    part has none.
+    """
+    how = next((how for how in COMBINATIONS if how != RAW and name.endswith(f" ({how})")), RAW)
+    parts = [part.strip() for part in name.removesuffix(f" ({how})").split("+")]
+    if len(parts) == 1 or not all(parts):
+        return []
+    rests = [parts[:left] + parts[left + 1 :] for left in reversed(range(len(parts)))]
+    return [rest[0] if len(rest) == 1 else name_with("+".join(rest), how) for rest in rests]

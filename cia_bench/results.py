@@ -12,7 +12,7 @@ from cia_bench.coverage import COVERAGE, coverage_in_words, lowest_groups_in_wor
 from cia_bench.errors import ResultError, TableError, printable
 from cia_bench.files import folder_name, read_json, whole_files, write_json
 from cia_bench.protocols import PROTOCOLS
-from cia_bench.scoring import discoveries_in_words, group_mean
+from cia_bench.scoring import discoveries_in_words, group_mean, top5_mean
 from cia_bench.statistics import in_percent
 from cia_bench.tables import CLASS_PREDICTIONS, PREDICTIONS, Table
 
@@ -209,6 +209,10 @@ def predictions_problem(predictions: pd.DataFrame, record: dict) -> str | None:
             found = group_mean(rows, answer, PROTOCOLS[record["protocol"]["name"]].balanced)
             if abs(found - accuracy) > ROUNDING:
                 return f"{source}'s column {answer} gives an accuracy of {found:.4f}, not {accuracy:.4f}"
+        top5 = score.get("top5")
+        if top5 and abs(top5_mean(rows) - top5["accuracy"]) > ROUNDING:
+            found = top5_mean(rows)
+            return f"{source}'s column place gives a top-5 accuracy of {found:.4f}, not {top5['accuracy']:.4f}"
     return None
 
 
@@ -247,10 +251,30 @@ def record_problem(record: dict) -> str | None:
             for part in (score, score["constant"]):
                 if not _is_score(part["accuracy"], part["interval"]):
                     return f"accuracy {part['accuracy']!r} with interval {part['interval']!r} is no fraction"
+        if PROTOCOLS[record["protocol"]["name"]].classes:
+            return _standard_problem(record)
         if "controls" in record:
             return controls_problem(record["controls"], sources)
     except (KeyError, TypeError, AttributeError) as error:
         return f"{type(error).__name__} {error}"
+    return None
+
+
+def _standard_problem(record: dict) -> str | None:
+    """What keeps a record of a standard benchmark from being one, beside what every record has; or None."""
+    if not isinstance(record["task"]["kind"], str):
+        return f"task.kind is {record['task']['kind']!r}"
+    if len(record["sources"]) != 1:
+        return f"it has {len(record['sources'])} sources where a standard benchmark is one"
+    (source,) = record["sources"].values()
+    if not isinstance(source["classes"], int) or source["classes"] < 1:
+        return f"classes is {source['classes']!r}"
+    for name in ("top5", "per_class"):
+        part = source[name]
+        if part is None and name == "top5":
+            continue  # of so few classes, nothing is outside
+        if not _is_score(part["accuracy"], part["interval"]):
+            return f"{name} {part['accuracy']!r} with interval {part['interval']!r} is no fraction"
     return None
 
 

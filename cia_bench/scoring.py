@@ -16,6 +16,7 @@ from cia_bench.statistics import (
 )
 
 DISCOVERY = 0.05  # false discovery rate at which a group counts as above chance
+TOP = 5  # places that count as right in a top-5 accuracy
 ALPHA, POWER = 0.05, 0.8  # of the smallest accuracy that a group would detect
 
 
@@ -85,6 +86,11 @@ def to_resample(source: str, rows: pd.DataFrame, right: np.ndarray, balanced: bo
 def group_mean(rows: pd.DataFrame, answer: str, balanced: bool) -> float:
     """The accuracy of `answer`, a column of tables.PREDICTIONS, as a fraction, averaged over groups."""
     return float(group_accuracies(rows, rows[answer] == rows.label, balanced).mean())
+
+
+def top5_mean(rows: pd.DataFrame) -> float:
+    """The share of rows (columns of tables.CLASS_PREDICTIONS) whose class is among the first five, as group_mean."""
+    return float(group_accuracies(rows, rows.place <= TOP, balanced=False).mean())
 
 
 def group_accuracies(rows: pd.DataFrame, right: pd.Series, balanced: bool) -> pd.Series:

@@ -116,14 +116,14 @@ def test_filters_and_order(results):
     message = refused(results, "--sort", "colour")
     assert "no column 'colour' to sort by; choose from model, rank, ties, epic, toy, mean, parameters" in message
     assert "none of the 4 results is of that protocol and size" in refused(results, "--max-dim", 3)
-    assert "unknown protocol 'loose'; choose from paper, strict" in refused(results, "--protocol", "loose")
+    assert "unknown protocol 'loose'; choose from paper, standard, strict" in refused(results, "--protocol", "loose")
 
 
 def test_published_numbers_stand_beside_no_other_data(results):
     assert "reported" not in run_here(results).output
     message = refused(results, "--with-reported")
     assert (
-        "published numbers are means over charades, epic, ssv2 by protocol paper; no table here is of these" in message
+        "published numbers are means over charades, epic, ssv2 by protocol paper, or of the standard bench" in message
     )
 
 

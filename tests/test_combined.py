@@ -10,7 +10,7 @@ from test_store import add_shard, description, failures_of, rows_of
 
 from cia_bench.build import read_data
 from cia_bench.cli import main
-from cia_bench.combined import join, unit_length
+from cia_bench.combined import join, rests_of, unit_length
 from cia_bench.embeddings import load_model
 from cia_bench.encoders import ModelName, check_models, parse_parts, summary_weights
 from cia_bench.errors import ConfigError, EmbeddingError
@@ -243,3 +243,11 @@ def test_eval_refuses_before_it_extracts(options, expected, tmp_path, monkeypatc
     run = CliRunner().invoke(main, ["eval", *options.split()])
     assert run.exit_code == 1 and run.stderr.startswith("Error: ") and expected in run.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["cia-data"]
+
+
+def test_a_joined_models_rests_are_what_it_would_be_called_without_a_part():
+    assert rests_of("vjepa+lift") == ["vjepa", "lift"] == rests_of("vjepa+lift (l2)")
+    assert rests_of("a:mean+b+c (l2)") == ["a:mean+b (l2)", "a:mean+c (l2)", "b+c (l2)"]
+    assert rests_of("V-JEPA ViT-L + LiFT") == ["V-JEPA ViT-L", "LiFT"]
+    assert rests_of("vjepa") == rests_of("vjepa (l2)") == rests_of("C++") == rests_of("+") == []
+    assert rests_of("a+b (mine)") == ["a", "b (mine)"]

@@ -103,6 +103,12 @@ def with_other_result(packed: Path, out: Path, change: Callable[[dict], object])
     return zipped(out, {**members, "result.json": json.dumps(record).encode()})
 
 
+def of_a_task(record: dict) -> None:
+    """Make a record that of a standard benchmark."""
+    record["protocol"]["name"], record["task"] = "standard", {"kind": "ucf101"}
+    record["sources"]["epic"].update(classes=2, top5=None, per_class={"accuracy": 0.5, "interval": None})
+
+
 @pytest.mark.parametrize("settings", [FAST, STRICT])
 def test_what_cia_eval_scored_is_verified_by_its_embeddings(settings, embeddings, data, tmp_path):
     folder = scored(embeddings, data, tmp_path, settings)
@@ -284,6 +290,7 @@ def test_clips_that_were_left_out_are_missed(packed, shared_build, tmp_path):
             lambda record: record.update(subset={"groups": ["epic/a"], "max_clips": 9, "seed": 0, "of": {}}),
             "it was scored on a part of the data; leave out --groups",
         ),
+        (of_a_task, "it is of a standard benchmark; submissions are of chiral results"),
     ],
 )
 def test_a_result_that_its_own_parts_contradict_is_refused(change, message, packed, tmp_path):

@@ -12,7 +12,7 @@ from cia_bench.errors import printable
 @main.command()
 @results_option
 @click.option("--source", "sources", multiple=True, help="Rank on this source alone, or on these; may be repeated.")
-@click.option("--protocol", help="Only results of this protocol: paper or strict.")
+@click.option("--protocol", help="Only results of this protocol: paper, strict or standard.")
 @click.option("--max-params", type=int, help="Only models of at most so many parameters.")
 @click.option("--max-dim", type=int, help="Only models whose embeddings have at most so many numbers.")
 @click.option("--sort", help="Column to order models by, like parameters, gain or a source; default: their rank.")

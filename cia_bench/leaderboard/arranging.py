@@ -5,9 +5,10 @@ from pathlib import Path
 
 from cia_bench.errors import ConfigError
 from cia_bench.leaderboard.columns import columns_of
-from cia_bench.leaderboard.published import PROTOCOL, SOURCES, published_rows
+from cia_bench.leaderboard.published import PROTOCOL, SOURCES, published_rows, standard_rows
 from cia_bench.leaderboard.rows import Row
 from cia_bench.leaderboard.table import Ranking
+from cia_bench.leaderboard.terms import HEADINGS
 from cia_bench.protocols import PROTOCOLS
 
 
@@ -61,21 +62,31 @@ def _part(row: Row) -> int:
 def with_published(rankings: list[Ranking], among: bool = False) -> list[Ranking]:
     """Rankings with the published numbers: below those of the same sources, whole, and protocol, and in no other.
 
+    Of standard benchmarks, below those of the same kind of task, whole, and the same kind of probe.
+
     With `among` they stand among the measured rows by their mean, without a rank; raises ConfigError if there is no
     such ranking.
     """
-    alike = [
-        tuple(sorted(one.sources)) == SOURCES and one.protocol_name == PROTOCOL and not one.part for one in rankings
-    ]
-    if among and not any(alike):
+    published = [_published(ranking) for ranking in rankings]
+    if among and not any(published):
         raise ConfigError(
-            f"published numbers are means over {', '.join(SOURCES)} by protocol {PROTOCOL}; no table here is of these"
+            f"published numbers are means over {', '.join(SOURCES)} by protocol {PROTOCOL}, or of the standard "
+            f"benchmarks {', '.join(HEADINGS)}; no table here is of these"
         )
-    return [_with(one, among) if fits else one for one, fits in zip(rankings, alike, strict=True)]
+    return [_with(one, rows, among) if rows else one for one, rows in zip(rankings, published, strict=True)]
 
 
-def _with(ranking: Ranking, among: bool) -> Ranking:
-    published = published_rows()
+def _published(ranking: Ranking) -> list[Row]:
+    """What was published of what a ranking is of; none of a part of it."""
+    if ranking.part:
+        return []
+    if ranking.task is not None:
+        return standard_rows(ranking.task, ranking.probe, next(iter(ranking.sources)))
+    alike = tuple(sorted(ranking.sources)) == SOURCES and ranking.protocol_name == PROTOCOL
+    return published_rows() if alike else []
+
+
+def _with(ranking: Ranking, published: list[Row], among: bool) -> Ranking:
     if not among:
         return replace(ranking, rows=[*ranking.rows, *published])
     models = [row for row in ranking.rows if not row.constant]

@@ -18,6 +18,8 @@ from cia_bench.errors import ResultError
 from cia_bench.leaderboard.look import KINDS, REPORTED, SCALE, groups_of, kind_of
 from cia_bench.leaderboard.rows import Row
 from cia_bench.leaderboard.table import Ranking
+from cia_bench.leaderboard.terms import terms_of
+from cia_bench.leaderboard.wording import title as title_of
 from cia_bench.pictures import DPI, WIDTH, check_ending, save, short, style
 
 LARGEST_BUBBLE = 1500  # points squared
@@ -61,7 +63,7 @@ def _constant(ranking: Ranking) -> Row:
 
 
 def _title(panel: SubFigure, ranking: Ranking, told: str) -> None:
-    title = short(f"{', '.join(ranking.sources)}: {ranking.protocol}", LONGEST_TITLE)
+    title = short(title_of(ranking), LONGEST_TITLE)
     panel.suptitle(f"{title}\n{told}".rstrip(), fontsize=9)
 
 
@@ -117,7 +119,8 @@ def _draw_bubbles(panel: SubFigure, ranking: Ranking) -> None:
     lost = len(_models(ranking)) - len(rows)
     told = f"; {lost} without parameters not shown" if lost else ""
     _title(panel, ranking, f"area of a bubble: size of the embedding, the largest {largest:,} numbers{told}")
-    axes.set(xlabel="parameters", ylabel=f"{ranking.metric}, mean over sources (%)")
+    of = "mean over sources" if ranking.task is None else f"on {short(next(iter(ranking.sources)), NAME)}"
+    axes.set(xlabel="parameters", ylabel=f"{ranking.metric}, {of} (%)")
     axes.grid(color="0.92")
     axes.set_axisbelow(True)
     constant = 100 * _constant(ranking).mean["accuracy"]
@@ -245,7 +248,8 @@ def _draw_heat(panel: SubFigure, ranking: Ranking) -> None:
         for y, x in np.argwhere(np.isfinite(cells)):
             dark = np.dot(COLOURS(cells[y, x] / 100)[:3], (0.299, 0.587, 0.114)) < 0.55
             axes.text(x, y, f"{cells[y, x]:.0f}", ha="center", va="center", fontsize=6, color="w" if dark else "k")
-    _title(panel, ranking, "each group's accuracy; grey: not scored" if np.isnan(cells).any() else "")
+    of_each = f"each {terms_of(ranking.protocol_name).group}'s accuracy; grey: not scored"
+    _title(panel, ranking, of_each if np.isnan(cells).any() else "")
     panel.colorbar(picture, ax=axes, label="accuracy (%); white: 50", fraction=0.03, pad=0.02, aspect=30)
 
 

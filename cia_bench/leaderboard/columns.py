@@ -60,6 +60,18 @@ def _control(name: str, field: str, says: str) -> Column:
     return Column(name, value, lambda row: in_percent(**getattr(row, field)), says)
 
 
+def _rate(name: str, field: str, says: str) -> Column:
+    def value(row: Row) -> float | None:
+        score = getattr(row, field)
+        return None if score is None else score["accuracy"]
+
+    def text(row: Row) -> str:
+        score = getattr(row, field)
+        return in_percent(score["accuracy"], score["interval"])
+
+    return Column(name, value, text, says)
+
+
 def _plain(name: str, field: str, says: str, form: str = "{:,}", **more) -> Column:
     return Column(name, lambda row: getattr(row, field), lambda row: form.format(getattr(row, field)), says, **more)
 
@@ -81,6 +93,8 @@ RANK = Column(
 )
 TIES = _plain("ties", "tie_group", "rows of one number can't be told from the first of them", best_first="ascending")
 REST = [
+    _rate("top-5", "top5", "share of videos whose class is among the five likeliest by the probe's scores, in percent"),
+    _rate("per class", "per_class", "the mean over classes of the accuracy on the videos of each, in percent"),
     _control("gain", "gain", "accuracy above the order-blind mean of the same encoder, in points"),
     _control("flip rate", "flip_rate", "share of clips whose answer turns when they are played backwards, in percent"),
     Column(

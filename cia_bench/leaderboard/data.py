@@ -3,9 +3,11 @@
 import csv
 import io
 import json
+from dataclasses import asdict
 from decimal import Decimal
 
 from cia_bench.errors import ResultError, printable
+from cia_bench.leaderboard.overview import overviews
 from cia_bench.leaderboard.rows import Row
 from cia_bench.leaderboard.table import Ranking
 from cia_bench.leaderboard.wording import status
@@ -25,7 +27,8 @@ def as_json(rankings: list[Ranking]) -> str:
             json.dumps([row.groups, row.contamination], allow_nan=False)
         except ValueError as error:
             raise ResultError(f"the result of {row.model!r} holds NaN or infinity: score it again") from error
-    return json.dumps({"format": FORMAT, "rankings": list(map(_ranking, rankings))}, allow_nan=False) + "\n"
+    shown = {"rankings": list(map(_ranking, rankings)), "overviews": list(map(asdict, overviews(rankings)))}
+    return json.dumps({"format": FORMAT, **shown}, allow_nan=False) + "\n"
 
 
 def _ranking(ranking: Ranking) -> dict:
@@ -38,11 +41,11 @@ def as_csv(rankings: list[Ranking]) -> str:
     sources = sorted({source for ranking in rankings for source in ranking.sources})
     scored = [*sources, "mean"]
     ends = [f"{name}_{end}" for name in scored for end in ("low", "high")]
-    controls = [f"{name}{end}" for name in ("gain", "flip_rate") for end in ("", "_low", "_high")]
+    triples = [f"{name}{end}" for name in ("top5", "per_class", "gain", "flip_rate") for end in ("", "_low", "_high")]
     covered = [f"{source}_coverage" for source in sources]
     ranks = ["rank_low", "rank_high", "tie_group"]
     ranked_by = ["table", "protocol", "fingerprints"]
-    header = ["model", "parameters", "dim", *scored, *ends, *ABOUT, *controls, *ranks, *covered, "saw", "status"]
+    header = ["model", "parameters", "dim", *scored, *ends, *ABOUT, *triples, *ranks, *covered, "saw", "status"]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(map(_cell, [*header, *ranked_by]))
@@ -54,7 +57,8 @@ def as_csv(rankings: list[Ranking]) -> str:
             limits = [end for score in scores for end in _ends(score)]
             about = [getattr(row, name) for name in ABOUT]
             cells = [row.model, row.parameters, row.dim, *accuracies, *limits, *about]
-            cells += [*_control(row.gain), *_control(row.flip_rate), *(row.rank_interval or (None, None))]
+            cells += [*_triple(row.top5, "accuracy"), *_triple(row.per_class, "accuracy")]
+            cells += [*_triple(row.gain), *_triple(row.flip_rate), *(row.rank_interval or (None, None))]
             cells += [row.tie_group, *(_percent(row.coverage.get(source)) for source in sources), _saw(row)]
             cells += ["constant" if row.constant else status(row) or "scored here"]
             writer.writerow(map(_cell, [*cells, number, ranking.protocol, fingerprints]))
@@ -70,8 +74,9 @@ def _ends(part: dict | None) -> list[Decimal | None]:
     return list(map(_percent, (part or {}).get("interval") or (None, None)))
 
 
-def _control(control: dict | None) -> list[Decimal | None]:
-    return [None, None, None] if control is None else [_percent(control["value"]), *_ends(control)]
+def _triple(part: dict | None, name: str = "value") -> list[Decimal | None]:
+    """A number of a row with the ends of its interval."""
+    return [None, None, None] if part is None else [_percent(part[name]), *_ends(part)]
 
 
 def _saw(row: Row) -> str | None:

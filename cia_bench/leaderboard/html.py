@@ -2,13 +2,16 @@
 
 import json
 from importlib.resources import files
+from itertools import count
 
 from cia_bench.errors import printable
 from cia_bench.leaderboard.columns import Column, columns_of, score_of
-from cia_bench.leaderboard.html_table import differences_table, models_of, ranking_table
+from cia_bench.leaderboard.html_table import differences_table, models_of, overview_table, ranking_table
 from cia_bench.leaderboard.look import KINDS, SCALE, groups_of, kind_of, rgb
+from cia_bench.leaderboard.overview import Overview, overview_notes, overview_title, with_overviews
 from cia_bench.leaderboard.rows import Row
 from cia_bench.leaderboard.table import Ranking
+from cia_bench.leaderboard.terms import terms_of
 from cia_bench.leaderboard.wording import notes, title, warning
 from cia_bench.pages import escape, page
 
@@ -21,12 +24,13 @@ def as_html(rankings: list[Ranking]) -> str:
     data = {"heat": [[percent, rgb(colour)] for percent, colour in SCALE], "rankings": list(map(_data, rankings))}
     literal = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", r"\u003c")
     code = "".join((folder / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    named = _named(rankings)
     body = "".join(
         [
             "<h1>Chirality in Action: leaderboard</h1>\n",
             *(f"<p>{escape(line)}</p>\n" for line in warning(rankings)),
-            _contents(rankings),
-            *(_section(number, ranking) for number, ranking in enumerate(rankings, start=1)),
+            _contents(named),
+            *(_overview(name, one) if isinstance(one, Overview) else _section(name, one) for name, one in named),
             '<div id="tip" role="status" hidden></div>\n',
         ]
     )
@@ -34,12 +38,19 @@ def as_html(rankings: list[Ranking]) -> str:
     return page("Chirality in Action: leaderboard", body, f'"use strict";\nconst DATA = {literal};\n{code}', style)
 
 
-def _contents(rankings: list[Ranking]) -> str:
-    if len(rankings) == 1:
+def _named(rankings: list[Ranking]) -> list[tuple[str, Overview | Ranking]]:
+    """What the page shows, in order, with the ids of the sections; rankings have those that main.js looks for."""
+    numbers = {Overview: count(1), Ranking: count(1)}
+    words = {Overview: "overview", Ranking: "ranking"}
+    return [(f"{words[type(one)]}-{next(numbers[type(one)])}", one) for one in with_overviews(rankings)]
+
+
+def _contents(named: list[tuple[str, Overview | Ranking]]) -> str:
+    if len(named) == 1:
         return ""
     links = (
-        f'<li><a href="#ranking-{number}">{escape(title(ranking))}</a></li>'
-        for number, ranking in enumerate(rankings, start=1)
+        f'<li><a href="#{name}">{escape(overview_title(one) if isinstance(one, Overview) else title(one))}</a></li>'
+        for name, one in named
     )
     return f'<nav aria-label="Tables"><ul>{"".join(links)}</ul></nav>\n'
 
@@ -51,16 +62,23 @@ def _kind_style() -> str:
     return f"{light}@media screen and (prefers-color-scheme: dark) {{\n{dark}}}\n"
 
 
-# a ranking's section
+# sections
 
 
-def _section(number: int, ranking: Ranking) -> str:
-    name = f"ranking-{number}"
-    listed = "".join(f"<li>{escape(line)}</li>" for line in notes(ranking))
+def _overview(name: str, overview: Overview) -> str:
+    return _head(name, overview_title(overview), overview_notes(overview)) + f"{overview_table(overview)}</section>\n"
+
+
+def _section(name: str, ranking: Ranking) -> str:
+    parts = (_filters(ranking), ranking_table(ranking), differences_table(ranking), _charts(ranking))
+    return _head(name, title(ranking), notes(ranking)) + "".join(parts) + "</section>\n"
+
+
+def _head(name: str, heading: str, facts: list[str]) -> str:
+    listed = "".join(f"<li>{escape(line)}</li>" for line in facts)
     return (
-        f'<section id="{name}" aria-labelledby="{name}-title">\n<h2 id="{name}-title">{escape(title(ranking))}</h2>\n'
-        f'<ul class="note">{listed}</ul>\n{_filters(ranking)}{ranking_table(ranking)}{differences_table(ranking)}'
-        f"{_charts(ranking)}</section>\n"
+        f'<section id="{name}" aria-labelledby="{name}-title">\n<h2 id="{name}-title">{escape(heading)}</h2>\n'
+        f'<ul class="note">{listed}</ul>\n'
     )
 
 
@@ -84,6 +102,8 @@ def _charts(ranking: Ranking) -> str:
     options = "".join(f'<option value="{index}">{escape(name)}</option>' for index, name in enumerate(_scored(ranking)))
     gradient = ", ".join(f"{colour} {percent}%" for percent, colour in SCALE)
     keys = "Arrow keys go from one to the next."
+    terms = terms_of(ranking.protocol_name)
+    cells = f"{terms.group.capitalize()}s and models"
     return (
         '<div class="charts" hidden>\n<div class="filters">'
         f"<label>The charts show {escape(ranking.metric)} of <select>{options}</select></label></div>\n"
@@ -98,14 +118,12 @@ def _charts(ranking: Ranking) -> str:
         "answer.</figcaption>\n"
         f'<div class="drawing"><svg tabindex="0" role="application" aria-label="Intervals, a model each. {keys}"></svg>'
         "</div>\n</figure>\n"
-        '<figure class="heat">\n<figcaption><h3>Groups and models</h3>'
-        "Accuracy on each chiral group, in percent; models in the table's order, of each source the groups that "
-        "models do best on first.</figcaption>\n"
+        f'<figure class="heat">\n<figcaption><h3>{cells}</h3>{terms.groups_order}</figcaption>\n'
         f'<div class="scale">0 <i style="background: linear-gradient(90deg, {gradient})"></i> 100, white is 50'
         "</div>\n"
         '<div class="drawing"><div class="cells-grid"><div class="corner"></div><div class="tops"></div>'
         '<div class="lefts"></div><div class="cells">'
-        f'<canvas tabindex="0" role="application" aria-label="Groups and models, a cell each. {keys}"></canvas>'
+        f'<canvas tabindex="0" role="application" aria-label="{cells}, a cell each. {keys}"></canvas>'
         '<div class="cursor" hidden></div></div></div></div>\n</figure>\n</div>\n'
     )
 
@@ -123,6 +141,7 @@ def _data(ranking: Ranking) -> dict:
     constant = next(row for row in ranking.rows if row.constant)
     return {
         "scored": list(map(printable, scored)),
+        "unit": terms_of(ranking.protocol_name).clip.rpartition(" ")[2] + "s",
         "constant": {"scores": [_numbers(score_of(constant, name)) for name in scored]},
         "groups": [{"name": printable(group_id), "clips": group["n"]} for group_id, group in groups.items()],
         "models": [

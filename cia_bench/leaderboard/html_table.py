@@ -1,6 +1,13 @@
-"""The tables of the leaderboard's page: the ranking, with what stands apart, and differences between models."""
+"""The tables of the leaderboard's page: the ranking, differences between models, and tasks side by side."""
 
 from cia_bench.leaderboard.columns import Column, columns_of
+from cia_bench.leaderboard.overview import (
+    Line,
+    Overview,
+    differences_in_words,
+    overview_title,
+    scores_in_words,
+)
 from cia_bench.leaderboard.rows import Row
 from cia_bench.leaderboard.table import Comparison, Ranking
 from cia_bench.leaderboard.wording import status, title
@@ -64,12 +71,15 @@ def _cell(column: Column, row: Row, best: dict[str, float]) -> str:
     value = column.value(row)
     if value is None:
         return f'<td data-value=""{_class(column)}></td>'
-    main, bracket, interval = escape(column.text(row)).partition(" [")
-    shown = (
-        f'{main} <span class="range">[{interval}</span>' if bracket and not column.words else escape(column.text(row))
-    )
+    shown = escape(column.text(row)) if column.words else _with_range(column.text(row))
     is_best = row.measured and best.get(column.name) == value
     return f'<td data-value="{escape(value)}"{_class(column, is_best)}>{shown}</td>'
+
+
+def _with_range(text: str) -> str:
+    """A number whose interval, if it has one, stands back."""
+    main, bracket, interval = escape(text).partition(" [")
+    return f'{main} <span class="range">[{interval}</span>' if bracket else main
 
 
 def _badge(row: Row) -> str:
@@ -114,3 +124,38 @@ def _points(difference: float, interval: tuple[float, float]) -> str:
 
 def _p(p: float) -> str:
     return f"{p:.2g}" if p >= 0.0001 else "&lt; 0.0001"
+
+
+# the standard benchmarks side by side
+
+
+def overview_table(overview: Overview) -> str:
+    """Models by tasks: each base with what was joined to it is a body of its own, so that they stay together."""
+    heads = "".join(f'<th scope="col"{NUMBER}>{escape(name)}</th>' for name in (c.name for c in overview.columns))
+    bodies: list[str] = []
+    for line in overview.lines:
+        rows = _lines(line)
+        bodies[-1:] = [bodies[-1] + rows] if line.base else [*bodies[-1:], rows]
+    name = escape(overview_title(overview))
+    return (
+        f'<div class="board tasks" tabindex="0" role="region" aria-label="{name}">\n'
+        f"<table>\n<caption>{name}</caption>\n"
+        f'<thead><tr><th scope="col">model</th>{heads}</tr></thead>\n'
+        f"{''.join(f'<tbody>{rows}</tbody>' for rows in bodies)}\n</table>\n</div>\n"
+    )
+
+
+def _lines(line: Line) -> str:
+    badge = ' <span class="badge reported">reported</span>' if line.reported else ""
+    rows = _line(f"<bdi>{escape(line.model)}</bdi>{badge}", scores_in_words(line), "")
+    if line.base:
+        rows += _line(f"minus <bdi>{escape(line.base)}</bdi>", differences_in_words(line), ' class="difference"')
+    return rows
+
+
+def _line(name: str, cells: list[str], kind: str) -> str:
+    return (
+        f'<tr{kind}><th scope="row">{name}</th>'
+        + "".join(f"<td{NUMBER}>{_with_range(c)}</td>" for c in cells)
+        + "</tr>\n"
+    )

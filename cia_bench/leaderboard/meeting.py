@@ -1,6 +1,6 @@
 """Results of one ranking meet: their scores on common clips, and the bootstrap that all of them share."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from cia_bench.comparison import Drawn, draw_source, how_many_draws, mean_of_sou
 from cia_bench.leaderboard.common import Answers, has_predictions, in_words, read_answers
 from cia_bench.leaderboard.rows import Row
 from cia_bench.protocols import PROTOCOLS
+from cia_bench.scoring import TOP
 from cia_bench.statistics import wilson_interval
 
 
@@ -25,6 +26,7 @@ class Meeting:
     mean: Drawn | None  # over sources
     counted_again: bool  # scores are of fewer clips or sources than results have
     notes: list[str]
+    of_classes: dict[str, Drawn] = field(default_factory=dict)  # top5 and per_class of the M, if counted again
 
     @property
     def can_compare(self) -> bool:
@@ -40,8 +42,12 @@ class Meeting:
     def counted(self, row: Row, place: int, level: float) -> Row:
         """The row of an answer with its scores on the common clips."""
         scores = {name: drawn.score(place, level) for name, drawn in self.sources.items()}
-        groups = [] if row.constant else _group_rows(self.answers, place, level)
-        return replace(row, scores=scores, mean=self.mean.score(place, level), groups=groups)
+        if row.constant:
+            return replace(row, scores=scores, mean=self.mean.score(place, level), groups=[])
+        had = {name: drawn for name, drawn in self.of_classes.items() if getattr(row, name)}
+        of_classes = {name: drawn.score(place, level) for name, drawn in had.items()}
+        groups = _group_rows(self.answers, place, level)
+        return replace(row, scores=scores, mean=self.mean.score(place, level), groups=groups, **of_classes)
 
 
 def meet(results: list[tuple[Path, dict]], sources: list[str], speaker: int) -> Meeting:
@@ -73,7 +79,19 @@ def meet(results: list[tuple[Path, dict]], sources: list[str], speaker: int) -> 
         notes.append(f"{len(results)} models: ranks and ties are of {draws:,} draws, not {settings['draws']:,}")
     if again and any("controls" in record for record in records):
         notes.append("gain and flip rate are of all clips that each model scored")
-    return Meeting(answers, drawn, mean_of_sources(list(drawn.values())), again, notes)
+    of_classes = _draw_of_classes(answers, draws, settings["seed"]) if again and answers.places is not None else {}
+    return Meeting(answers, drawn, mean_of_sources(list(drawn.values())), again, notes, of_classes)
+
+
+def _draw_of_classes(answers: Answers, draws: int, seed: int) -> dict[str, Drawn]:
+    """Of a standard benchmark, which is one source, top-5 accuracy, and accuracy as the mean over a split's classes."""
+    clips, source = answers.clips, answers.clips.source[0]
+    in_top = np.where(answers.places <= TOP, clips.label.to_numpy(), -1)
+    a_class_each = clips.assign(group_id=clips.group_id + "/" + clips.label.astype(str))
+    return {
+        "top5": draw_source(source, clips, in_top, False, draws, seed),
+        "per_class": draw_source(source, a_class_each, answers.predictions, False, draws, seed),
+    }
 
 
 def _scored_all(record: dict) -> bool:

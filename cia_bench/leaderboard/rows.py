@@ -7,9 +7,10 @@ from pathlib import Path
 from cia_bench.coverage import lowest_share
 from cia_bench.errors import ResultError
 from cia_bench.files import read_json
+from cia_bench.protocols import PROTOCOLS
 from cia_bench.results import RESULT_FILE, SUBMISSION_FILE
 
-CONSTANT = "constant"  # the row of an answer that is always the training clips' majority
+CONSTANT = "constant"  # the row of an answer that is always the most frequent label of the training clips
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Row:
     model: str
     scores: dict[str, dict]  # by source; empty if only the mean was published
     mean: dict | None
+    top5: dict | None = None  # of a standard benchmark: a score where one of the five likeliest classes is right
+    per_class: dict | None = None  # likewise, the mean over classes
     encoder: str | None = None  # of a joined model: its encoders, joined by +
     frames: int | None = None  # of a clip, the most that any encoder takes
     parameters: int | None = None
@@ -68,6 +71,8 @@ def _row(record: dict, verified: bool | None) -> Row:
         model=model["name"],
         scores={name: _score(source) for name, source in sorted(record["sources"].items())},
         mean=_score(record["mean"]),
+        top5=_of_classes(record, "top5"),
+        per_class=_of_classes(record, "per_class"),
         encoder="+".join(dict.fromkeys(origin["encoder"] for origin in origins)) or None,
         frames=max((origin["frames"]["count"] for origin in origins), default=None),
         parameters=model["parameters"],
@@ -91,6 +96,14 @@ def constant_row(record: dict) -> Row:
 
 def _score(score: dict) -> dict:
     return {"accuracy": score["accuracy"], "interval": score["interval"] or None}
+
+
+def _of_classes(record: dict, name: str) -> dict | None:
+    """A score of a standard benchmark, which is one source."""
+    if not PROTOCOLS[record["protocol"]["name"]].classes:
+        return None
+    (source,) = record["sources"].values()
+    return source[name] and _score(source[name])
 
 
 def _origins(record: dict) -> list[dict]:

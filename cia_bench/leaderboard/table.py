@@ -7,14 +7,18 @@ from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 
+from cia_bench.combined import rests_of
 from cia_bench.comparison import Standing, differences, stand
 from cia_bench.coverage import coverage_in_words
 from cia_bench.errors import ConfigError, ResultError
 from cia_bench.leaderboard.common import name_of
 from cia_bench.leaderboard.meeting import Meeting, meet
 from cia_bench.leaderboard.rows import Row, constant_row, make_row
+from cia_bench.leaderboard.terms import place_of_probe, place_of_task, terms_of
 from cia_bench.protocols import PROTOCOLS
 from cia_bench.results import RESULT_FILE, ROUNDING, fingerprints, read_result, subset_in_words
+
+KEPT = ("fingerprint", "classes")  # what a ranking says of a source as its results do
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Comparison:
     p: float  # two-sided
     p_adjusted: float  # for all pairs of the ranking (Holm)
     sources: dict[str, dict]  # by source: difference, interval, p
-    asked: bool  # for this pair, not only the next one down the table
+    asked: bool  # for this pair, not only the next one down the table or the rest of a joined model
 
 
 @dataclass(frozen=True)
@@ -37,17 +41,21 @@ class Ranking:
 
     protocol: str  # as words
     protocol_name: str  # of protocols.PROTOCOLS
-    metric: str  # what a score is: accuracy or balanced accuracy
+    metric: str  # what a score is: accuracy, balanced accuracy or top-1 accuracy
     level: float  # of the intervals
-    sources: dict[str, dict]  # by name: groups, clips, fingerprint
+    sources: dict[str, dict]  # by name: groups, clips, fingerprint, and of a standard benchmark, classes
     rows: list[Row]
-    comparisons: list[Comparison]  # of each model with the next one down the table, or those that were asked for
+    comparisons: list[Comparison]  # those that were asked for, else of each model with the next one; see _pairs
     notes: list[str]  # what scores leave out, a line each: on which clips models are compared, what each lacks
     part: str = ""  # of the data, as words: empty for all that was built
+    task: str | None = None  # the kind of standard benchmark, like ucf101; None for chiral groups
+    probe: str = ""  # its name
 
 
 def read_results(folders: list[Path]) -> list[tuple[Path, dict]]:
     """The results in RESULTS folders, each with its own folder; a model's folder may be named itself.
+
+    Results of standard benchmarks lie a folder deeper, RESULTS/<task>/<model>.
 
     Raises ResultError if a folder does not exist or holds no result, or a result can't be read.
     """
@@ -58,7 +66,7 @@ def read_results(folders: list[Path]) -> list[tuple[Path, dict]]:
         paths = (
             [folder]
             if (folder / RESULT_FILE).exists()
-            else sorted(path.parent for path in folder.glob(f"*/{RESULT_FILE}"))
+            else sorted(path.parent for depth in ("*", "*/*") for path in folder.glob(f"{depth}/{RESULT_FILE}"))
         )
         if not paths:
             raise ResultError(f"{folder} holds no result; cia eval --out {folder} writes one")
@@ -71,7 +79,8 @@ def rank(
 ) -> list[Ranking]:
     """Sort results into rankings by data fingerprints, protocol and interval level; the largest ranking first.
 
-    A part of the data has fingerprints of its own.
+    A part of the data has fingerprints of its own. Rankings of standard benchmarks come after those of chiral groups,
+    by probe and task.
 
     Results of one ranking are compared on the validation clips that all of them scored: ranks, ties and comparisons
     are of one bootstrap for all. If these are fewer than any scored, or with `sources`, of which results are then
@@ -87,9 +96,17 @@ def rank(
         of_data = fingerprints(_with(record, list(sources) or list(record["sources"])))
         key = json.dumps([of_data, record["protocol"], record["statistics"]["level"]], sort_keys=True)
         comparable.setdefault(key, []).append((path, record))
-    keys = sorted(comparable, key=lambda key: (-len(comparable[key]), key))
+    keys = sorted(comparable, key=lambda key: (*_place(comparable[key][0][1]), -len(comparable[key]), key))
     _refuse_strangers([{name_of(one) for one in comparable[key]} for key in keys], compare)
     return [_ranking(comparable[key], sorted(json.loads(key)[0]), compare) for key in keys]
+
+
+def _place(record: dict) -> tuple:
+    """Where a result's ranking stands among those of other kinds."""
+    if not PROTOCOLS[record["protocol"]["name"]].classes:
+        return (0,)
+    probe, kind = record["protocol"]["probe"]["name"], record["task"]["kind"]
+    return 1, place_of_probe(probe), place_of_task(kind, next(iter(record["sources"])))
 
 
 def _having(results: list[tuple[Path, dict]], sources: Sequence[str]) -> list[tuple[Path, dict]]:
@@ -137,40 +154,56 @@ def _ranking(results: list[tuple[Path, dict]], sources: list[str], compare: Sequ
         for place, (low, high) in enumerate(standing.ranks.tolist()):
             rows[place] = replace(rows[place], rank_interval=(low, high), tie_group=standing.ties[place])
         names = [row.model for row in rows]
-        asked = [(names.index(a), names.index(b)) for a, b in compare if {a, b} <= set(names)]
-        pairs = asked or list(pairwise(order))
-        comparisons = _comparisons(meeting, standing, names, pairs, level, bool(asked))
+        asked = [(a, b) for a, b in compare if {a, b} <= set(names)]
+        pairs = _pairs([names[place] for place in order], asked, rules.classes)
+        comparisons = _comparisons(meeting, standing, names, pairs, level, asked)
     return Ranking(
         protocol=", ".join(filter(None, [_protocol_in_words(record), part])),
         part=part,
         protocol_name=record["protocol"]["name"],
-        metric="balanced accuracy" if rules.balanced else "accuracy",
+        metric="balanced accuracy" if rules.balanced else terms_of(record["protocol"]["name"]).metric,
         level=level,
         sources={
-            name: {**meeting.counts(name, source), "fingerprint": source["fingerprint"]}
+            name: {**meeting.counts(name, source), **{key: source[key] for key in KEPT if key in source}}
             for name, source in sorted(record["sources"].items())
         },
         rows=[*(rows[place] for place in order), constant],
         comparisons=comparisons,
         notes=[*meeting.notes, *_gaps(results)],
+        task=record["task"]["kind"] if rules.classes else None,
+        probe=record["protocol"]["probe"]["name"],
     )
 
 
+def _pairs(names: list[str], asked: list[tuple[str, str]], of_task: bool) -> list[tuple[str, str]]:
+    """The pairs of models, best first, to compare: those asked for, else each with the next one down the table.
+
+    Of a standard benchmark, each joined model with each model that is the rest of it without one part stands there
+    whatever was asked for; where no model is such a rest, it is as of chiral groups.
+    """
+    joined = [(name, rest) for name in names for rest in rests_of(name) if of_task and rest in names]
+    return list(dict.fromkeys([*asked, *joined])) or list(pairwise(names))
+
+
 def _comparisons(
-    meeting: Meeting, standing: Standing, names: list[str], pairs: list[tuple[int, int]], level: float, asked: bool
+    meeting: Meeting,
+    standing: Standing,
+    names: list[str],
+    pairs: list[tuple[str, str]],
+    level: float,
+    asked: list[tuple[str, str]],
 ) -> list[Comparison]:
     if not pairs:
         return []
-    a, b = zip(*pairs, strict=True)
+    a, b = ([names.index(pair[side]) for pair in pairs] for side in (0, 1))
     by_source = {name: differences(drawn, a, b, level) for name, drawn in meeting.sources.items()}
     return [
         Comparison(
-            names[one],
-            names[other],
+            *pairs[number],
             **mean,
             p_adjusted=float(standing.p_adjusted[one, other]),
             sources={name: found[number] for name, found in by_source.items()},
-            asked=asked,
+            asked=pairs[number] in asked,
         )
         for number, (one, other, mean) in enumerate(zip(a, b, differences(meeting.mean, a, b, level), strict=True))
     ]

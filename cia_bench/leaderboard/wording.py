@@ -2,6 +2,7 @@
 
 from cia_bench.leaderboard.rows import CONSTANT
 from cia_bench.leaderboard.table import Comparison, Ranking
+from cia_bench.leaderboard.terms import Terms, terms_of
 from cia_bench.statistics import in_percent
 
 
@@ -18,10 +19,13 @@ def title(ranking: Ranking) -> str:
 
 def notes(ranking: Ranking) -> list[str]:
     """What the numbers are, one line a fact."""
+    terms = terms_of(ranking.protocol_name)
     facts = [
-        f"{ranking.metric.capitalize()} in percent, mean over groups, with {100 * ranking.level:g}% interval.",
-        f"{CONSTANT}: always the label that is more frequent in the group's training clips.",
+        f"{ranking.metric.capitalize()} in percent{averaged(ranking)}, with {100 * ranking.level:g}% interval.",
+        f"{CONSTANT}: {terms.constant}.",
     ]
+    if any(row.per_class for row in ranking.rows):
+        facts.append("per class: the mean over classes of the accuracy on the videos of each.")
     if any(row.rank_interval for row in ranking.rows):
         facts += [
             f"rank: from the best to the worst that the model has in the middle {100 * ranking.level:g}% of draws.",
@@ -29,15 +33,24 @@ def notes(ranking: Ranking) -> list[str]:
             f"(all pairs, Holm, p above {1 - ranking.level:.2g}).",
         ]
     if any(row.reported for row in ranking.rows):
-        facts.append(
-            "reported: published, not measured here; on the authors' clips, within 0.3, without interval, test or rank."
-        )
+        facts.append(f"reported: published, not measured here; {terms.reported}.")
     if any(row.verified is False for row in ranking.rows):
         facts.append("unverified: submitted without embeddings, so that its scores could not be made again.")
     for name, source in ranking.sources.items():
-        counts = f"{source['groups']} groups, {source['clips']:,} validation clips"
-        facts.append(f"{name}: {counts}, fingerprint {source['fingerprint'][:12]}")
+        facts.append(f"{name}: {', '.join(counts(source, terms))}, fingerprint {source['fingerprint'][:12]}")
     return facts + ranking.notes
+
+
+def averaged(ranking: Ranking) -> str:
+    """What scores are averaged over, to follow what they are; nothing where there is one split alone."""
+    one = ranking.task is not None and all(source["groups"] == 1 for source in ranking.sources.values())
+    return "" if one else f", mean over {terms_of(ranking.protocol_name).group}s"
+
+
+def counts(source: dict, terms: Terms) -> list[str]:
+    """How many groups and clips, or splits, videos and classes, a source of a ranking has."""
+    classes = [f"{source['classes']:,} classes"] if "classes" in source else []
+    return [terms.count(source["groups"], terms.group), terms.count(source["clips"], terms.clip), *classes]
 
 
 def status(row) -> str:

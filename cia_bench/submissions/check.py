@@ -11,7 +11,7 @@ from cia_bench.build import Data, read_data
 from cia_bench.coverage import coverage_in_words, lowest_share
 from cia_bench.embeddings import Embeddings, check_vectors
 from cia_bench.errors import CiaError, SubmissionError
-from cia_bench.protocols import EvaluationSettings
+from cia_bench.protocols import PROTOCOLS, EvaluationSettings
 from cia_bench.results import PREDICTIONS_FILE, RESULT_FILE, Result, percent, predictions_problem, record_problem
 from cia_bench.submissions.archive import EMBEDDINGS_FILE, MANIFEST_FILE, digest_of, open_zip
 from cia_bench.submissions.compare import compare
@@ -127,6 +127,8 @@ def _record(archive: ZipFile, place: str) -> dict:
     problem = record_problem(record)
     if problem:
         raise SubmissionError(f"{place}: {RESULT_FILE} is no result of cia eval: {problem[:200]}")
+    if PROTOCOLS[record["protocol"]["name"]].classes:
+        raise SubmissionError(f"{place}: it is of a standard benchmark; submissions are of chiral results")
     if record.get("subset") is not None:
         raise SubmissionError(f"{place}: it was scored on a part of the data; leave out --groups and --max-clips")
     name = record["model"]["name"]

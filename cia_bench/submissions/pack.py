@@ -10,7 +10,7 @@ from cia_bench.combined import RAW
 from cia_bench.embeddings import Embeddings, load_embeddings, load_model
 from cia_bench.errors import SubmissionError
 from cia_bench.files import sha256_of, whole_files
-from cia_bench.protocols import settings_of
+from cia_bench.protocols import PROTOCOLS, settings_of
 from cia_bench.results import PREDICTIONS_FILE, RESULT_FILE, read_predictions, read_result
 from cia_bench.store import is_store
 from cia_bench.submissions.archive import EMBEDDINGS_FILE, MANIFEST_FILE, write_zip
@@ -33,10 +33,12 @@ def pack(
     `embeddings` is the store or the file that was scored. Of a store, the vectors of the clips in `data` are taken, as
     `weights` of its summary and `device` make them (see load_model).
 
-    Raises SubmissionError if they are not those that were scored, or if the result would not pass its check; what
-    reading the result or the embeddings raises; WriteError if it can't be written.
+    Raises SubmissionError for a standard benchmark's result, if they are not those that were scored, or if the result
+    would not pass its check; what reading the result or the embeddings raises; WriteError if it can't be written.
     """
     record = read_result(folder)
+    if PROTOCOLS[record["protocol"]["name"]].classes:
+        raise SubmissionError(f"{folder} is a result on a standard benchmark; submissions are of chiral results")
     read_predictions(folder, record)
     problem = note_problem(note, url)
     if problem:

@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 from browser import DESK, PHONE, TABLET, browser
 from made_up_rankings import make_large, make_published_like, make_ranking, make_row
+from made_up_tasks import write_published_like
 
+from cia_bench.leaderboard.arranging import with_published
 from cia_bench.leaderboard.html import as_html
+from cia_bench.leaderboard.table import rank, read_results
 
 FRAMES = "requestAnimationFrame(() => requestAnimationFrame(() => requestAnimationFrame(done)));"
 SHOWN = "[...document.querySelectorAll(arguments[0])].filter((e) => !e.closest('[hidden]'))"
@@ -239,6 +242,38 @@ def test_the_page_fits_a_desk_a_tablet_and_a_phone_in_light_and_dark(board, size
         "return Math.min(...[...fields].map((e) => e.getBoundingClientRect().height))"
     )
     assert smallest >= 30  # pixels, for a thumb
+
+
+@pytest.fixture(scope="module")
+def tasks(tmp_path_factory) -> list:
+    """Chiral groups, and standard benchmarks with what was published of them."""
+    results = write_published_like(tmp_path_factory.mktemp("tasks"))
+    return [make_published_like(), *with_published(rank(read_results([results])))]
+
+
+@pytest.mark.parametrize("size", [(1440, 900), PHONE], ids=["desk", "phone"])
+def test_standard_benchmarks_stand_side_by_side_and_each_with_charts_of_its_own(board, tasks, size):
+    board.show(*tasks, size=size)
+    assert board.texts(".tasks thead th") == ["model", "K400", "UCF101", "HMDB51", "SSv2"]
+    board.bring("#overview-1 table")
+    for name in ("bubbles svg", "forest svg", "heat canvas"):
+        board.bring(f"#ranking-3 .{name}")
+    assert board.browser.run("return document.documentElement.scrollWidth") <= size[0]
+    heads, cells = (
+        board.browser.run(
+            "return [...document.querySelectorAll(arguments[0])].map((e) => e.getBoundingClientRect().right)", selector
+        )
+        for selector in (".tasks thead th", ".tasks .difference:nth-child(3) > *")
+    )
+    assert cells[: len(heads)] == heads  # what stands in a column stands below its head
+    assert board.texts("#ranking-3 .forest .row text[text-anchor=end]")[:2] == ["vjepa+lift", "videomae+lift"]
+    assert len(board.texts("#ranking-3 .forest text[y='18']")) >= 3  # ticks, on a phone too
+    assert board.texts("#ranking-3 .heat .lefts span") == ["ucf101/1", "ucf101/2", "ucf101/3"]
+    left, top, _, _ = board.bring("#ranking-3 canvas")
+    board.browser.point(left + 5, top + 5)
+    assert board.tip() == ["ucf101/1", "vjepa+lift", "56.7%, 120 videos"]
+    board.click(f"#ranking-3 th:nth-child({1 + board.texts('#ranking-3 thead th').index('top-5')}) button")
+    assert board.texts("#ranking-3 .models th bdi")[0] == "vjepa+lift"
 
 
 def test_paper_shows_all_rows_and_all_charts_in_light_and_no_controls(board):

@@ -40,7 +40,7 @@ function makeForest(figure, ranking) {
     const [lowest, highest] = [Math.floor(Math.min(...ends) - 1), Math.ceil(Math.max(...ends) + 1)];
     const x = (at) => left + ((at - lowest) / (highest - lowest)) * (right - left);
     const bottom = 30 + ROW * models.length;
-    for (const at of ticks(lowest, highest, width > 560 ? 8 : 4)) {
+    for (const at of ticks(lowest, highest, width > 560 ? 8 : 5)) {
       draw(svg, "line", { x1: x(at), x2: x(at), y1: 24, y2: bottom + 4, class: "grid" });
       for (const y of [18, bottom + 20]) draw(svg, "text", { x: x(at), y, "text-anchor": "middle", class: "tick" }, `${at}`);
     }

@@ -98,7 +98,7 @@ function makeHeat(figure, ranking) {
       const [model, row] = [columns[mark % columns.length], Math.floor(mark / columns.length)];
       const group = ranking.groups[row];
       const cell = model.cells[row];
-      return `${group.name}\n${model.name}\n${cell ? `${percent(cell)}%, ${group.clips} clips` : "not scored"}`;
+      return `${group.name}\n${model.name}\n${cell ? `${percent(cell)}%, ${group.clips} ${ranking.unit}` : "not scored"}`;
     },
     light: (mark) => {
       cursor.hidden = mark === null;
