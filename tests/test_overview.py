@@ -64,8 +64,10 @@ def test_results_of_a_task_lie_one_folder_deeper_than_others_and_none_lies_deepe
     write_task(tmp_path, "ucf101", {"a": [0.5], "b": [0.6]})
     save(tmp_path, make_record("chiral", EPIC, [0.7]))
     shutil.copytree(tmp_path / "ucf101" / "a", tmp_path / "ucf101" / "more" / "a")
-    names = {path.name: record["model"]["name"] for path, record in read_results([tmp_path])}
-    assert names == {"a": "a", "b": "b", "m0": "chiral"}
+    found = {
+        path.relative_to(tmp_path).as_posix(): record["model"]["name"] for path, record in read_results([tmp_path])
+    }
+    assert found == {"m0": "chiral", "ucf101/a": "a", "ucf101/b": "b"}
     assert len(read_results([tmp_path / "ucf101"])) == 3 and len(read_results([tmp_path / "ucf101" / "b"])) == 1
 
 
@@ -280,6 +282,21 @@ def test_a_part_that_two_models_lack_or_that_stands_in_one_task_alone_leaves_an_
     assert percents(lines["a"].scores) == [40.0, None] and percents(lines["z+y"].scores) == [None, 30.0]
     assert percents(lines["a+b"].differences, "difference") == [10.0, None]
     assert percents(lines["a+b+c"].differences, "difference") == [10.0, 20.0]
+
+
+def test_what_was_published_stands_below_all_models_or_among_them_as_in_the_tables(tmp_path):
+    write_task(tmp_path, "ucf101", {"a": [0.4]})
+    write_task(tmp_path, "hmdb51", {"b": [0.3], "b+c": [0.7]})
+    found = rank(read_results([tmp_path]))
+    (below,), (among,) = overviews(with_published(found)), overviews(with_published(found, among=True))
+    assert [line.model for line in below.lines[2:6]] == ["a", "b", "b+c", "V-JEPA ViT-L"]
+    assert [line.model for line in among.lines[-4:]] == ["VideoMAE ViT-L + LiFT", "a", "b", "b+c"]
+
+
+def test_a_pair_that_was_asked_for_is_not_taken_for_the_difference_from_the_base(results, overview):
+    asked = rank(read_results([results / "ucf101"]), compare=[("vjepa+lift", "lift"), ("vjepa", "vjepa+lift")])
+    (found,) = overviews(asked)
+    assert lines_of(found)[False, "vjepa+lift"].differences == lines_of(overview)[False, "vjepa+lift"].differences[1:2]
 
 
 def test_without_predictions_a_difference_is_that_of_the_scores_and_has_no_interval(tmp_path):

@@ -271,7 +271,7 @@ def test_standard_benchmarks_stand_side_by_side_and_each_with_charts_of_its_own(
     assert board.texts("#ranking-3 .heat .lefts span") == ["ucf101/1", "ucf101/2", "ucf101/3"]
     left, top, _, _ = board.bring("#ranking-3 canvas")
     board.browser.point(left + 5, top + 5)
-    assert board.tip() == ["ucf101/1", "vjepa+lift", "56.7%, 120 videos"]
+    assert board.tip() == ["ucf101/1", "vjepa+lift", "56.7 [47.7, 65.2]%, 120 videos"]
     board.click(f"#ranking-3 th:nth-child({1 + board.texts('#ranking-3 thead th').index('top-5')}) button")
     assert board.texts("#ranking-3 .models th bdi")[0] == "vjepa+lift"
 
