@@ -13,7 +13,7 @@ from test_readme import block
 
 from cia_bench.cli import main
 from cia_bench.leaderboard.charts import CHARTS, draw_chart, make_chart
-from cia_bench.leaderboard.look import KINDS, SCALE
+from cia_bench.leaderboard.look import KINDS, SCALE, kind_of
 from cia_bench.pictures import ENDINGS, style
 
 STARTS = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
@@ -52,6 +52,12 @@ def test_accuracies_are_told_apart_by_their_colours(seen_by):
     colours = [lab(colour, seen_by) for _, colour in SCALE]
     for one, other in itertools.combinations(colours, 2):
         assert np.linalg.norm(one - other) > 25
+
+
+def test_a_models_kind_is_that_of_its_summary_and_what_lift_was_joined_to_is_of_lifts():
+    names = ("a:lift", "lift", "vjepa+lift", "a:mean+b:lift", "a:concat+b:mean", "a:mean", "mean", "vjepa", "lifter")
+    kinds = ["lift", "lift", "lift", "lift", "concat", "mean", "other", "other", "other"]
+    assert [kind_of(make_row(name, {"epic": 0.7})) for name in names] == kinds
 
 
 @pytest.mark.parametrize("kind", CHARTS)

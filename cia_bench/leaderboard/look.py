@@ -18,10 +18,13 @@ SCALE = ((0, "#7F3B08"), (25, "#E69F00"), (50, "#F7F7F7"), (75, "#56A0D0"), (100
 
 
 def kind_of(row: Row) -> str:
-    """The kind, of KINDS, of a model: by its summary, `lift` before the others if its parts have several."""
+    """The kind, of KINDS, of a model: by its summary, `lift` before the others if its parts have several.
+
+    `lift` alone, or as a part, is the published model.
+    """
     if row.reported:
         return REPORTED
-    summaries = {part.rpartition(":")[2] for part in row.model.split("+") if ":" in part}
+    summaries = {part.rpartition(":")[2] for part in row.model.split("+") if ":" in part or part == "lift"}
     return next((kind for kind in ("lift", "concat", "mean") if kind in summaries), "other")
 
 
