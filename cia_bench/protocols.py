@@ -21,6 +21,11 @@ class Protocol:
     choose: bool  # the probe's regularisation, inside the training clips
     classes: bool = False  # of a standard benchmark: many classes, and not the two labels of chiral groups
 
+    @property
+    def metric(self) -> str:
+        """What a score is, in words."""
+        return "top-1 accuracy" if self.classes else "balanced accuracy" if self.balanced else "accuracy"
+
 
 PROTOCOLS = {
     "paper": Protocol("split", balanced=False, standardise=False, choose=False),  # arXiv 2509.08502

@@ -81,7 +81,7 @@ def _head(result: Result, groups: pd.DataFrame) -> str:
                 _found(int(of_source.above_chance.sum()), int(of_source.p.notna().sum())),
             ]
         )
-    what = "balanced accuracy" if PROTOCOLS[protocol["name"]].balanced else "accuracy"
+    what = PROTOCOLS[protocol["name"]].metric
     level = f"{100 * record['statistics']['level']:g}%"
     missing = [
         f"{source}: {words}" for source, score in record["sources"].items() if (words := coverage_in_words(score))

@@ -54,13 +54,13 @@ class Result:
         """The scores in percent, one line a source and one for their mean."""
         model, protocol = self.record["model"], self.record["protocol"]["name"]
         title = f"{model['name']} ({model['dim']} numbers), {protocol} protocol"
-        what = metric_of(protocol)
+        what = PROTOCOLS[protocol].metric
         lines = [f"{title}, {what} in percent with {100 * self.record['statistics']['level']:g}% interval:"]
         part = subset_in_words(self.record.get("subset"))
         lines += [f"  {part}"] if part else []
         for name, score in self.record["sources"].items():
             gain = gain_in_words(self.record, name)
-            lines.append(f"  {name:<10} {_in_words(score, gain)}; {counts_in_words(score)}")
+            lines.append(f"  {name:<10} {_in_words(score, gain)}; {_counts_in_words(score)}")
             lines += [f"  {'':<10} {line}" for line in _classes_in_words(score)]
             missing = coverage_in_words(score)
             lines += [f"  {missing}"] if missing else []
@@ -84,13 +84,7 @@ class Result:
         return "\n".join(printable(line) for line in lines)
 
 
-def metric_of(protocol: str) -> str:
-    """What a score by a protocol is, in words."""
-    rules = PROTOCOLS[protocol]
-    return "top-1 accuracy" if rules.classes else "balanced accuracy" if rules.balanced else "accuracy"
-
-
-def counts_in_words(score: dict) -> str:
+def _counts_in_words(score: dict) -> str:
     """What a source's score is counted on: `16 groups, 1,290 clips`, or `3 splits, 11,213 videos of 101 classes`."""
     if "classes" not in score:
         return f"{score['groups']} groups, {score['clips']:,} clips"

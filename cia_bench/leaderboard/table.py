@@ -14,7 +14,7 @@ from cia_bench.errors import ConfigError, ResultError
 from cia_bench.leaderboard.common import name_of
 from cia_bench.leaderboard.meeting import Meeting, meet
 from cia_bench.leaderboard.rows import Row, constant_row, make_row
-from cia_bench.leaderboard.terms import place_of_probe, place_of_task, terms_of
+from cia_bench.leaderboard.terms import place_of_probe, place_of_task
 from cia_bench.protocols import PROTOCOLS
 from cia_bench.results import RESULT_FILE, ROUNDING, fingerprints, read_result, subset_in_words
 
@@ -161,7 +161,7 @@ def _ranking(results: list[tuple[Path, dict]], sources: list[str], compare: Sequ
         protocol=", ".join(filter(None, [_protocol_in_words(record), part])),
         part=part,
         protocol_name=record["protocol"]["name"],
-        metric="balanced accuracy" if rules.balanced else terms_of(record["protocol"]["name"]).metric,
+        metric=rules.metric,
         level=level,
         sources={
             name: {**meeting.counts(name, source), **{key: source[key] for key in KEPT if key in source}}

@@ -16,7 +16,6 @@ HEADINGS = {
 class Terms:
     """Words for one kind of benchmark, not escaped for any format."""
 
-    metric: str  # what a score is
     clip: str  # what is scored
     group: str  # what scores are averaged over
     constant: str  # what the constant answer is
@@ -29,7 +28,6 @@ class Terms:
 
 
 CHIRAL = Terms(
-    metric="accuracy",
     clip="validation clip",
     group="group",
     constant="always the label that is more frequent in the group's training clips",
@@ -38,7 +36,6 @@ CHIRAL = Terms(
     "that models do best on first.",
 )
 STANDARD = Terms(
-    metric="top-1 accuracy",
     clip="test video",
     group="split",
     constant="always the class that is most frequent among the split's training videos",
@@ -61,4 +58,5 @@ def place_of_task(kind: str, source: str) -> tuple[int, str]:
 
 def place_of_probe(probe: str) -> tuple[int, str]:
     """Where a probe stands among others: the plainest first."""
-    return (CLASS_PROBES.index(probe) if probe in CLASS_PROBES else len(CLASS_PROBES)), probe
+    known = [*CLASS_PROBES]
+    return (known.index(probe) if probe in known else len(known)), probe
