@@ -6,9 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cia_bench.errors import ConfigError
-from cia_bench.probes import PROBES, Probe, build_probe, fit_chosen
-
-CLASS_PROBES = ("softmax", "mlp", "attentive")
+from cia_bench.probes import CLASS_PROBES, PROBES, Probe, build_probe, fit_chosen
 
 
 @dataclass(frozen=True)

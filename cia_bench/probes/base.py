@@ -1,11 +1,11 @@
-"""What all probes share: settings in the constructor, data in fit, learnt values end in _."""
+"""What all probes of two labels share: data in fit, learnt values end in _."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
 
-from cia_bench.errors import ConfigError, ProbeError
+from cia_bench.errors import ProbeError
 from cia_bench.probes.scaling import Scaler
 from cia_bench.probes.training_clips import (
     check_class_weight,
@@ -15,50 +15,22 @@ from cia_bench.probes.training_clips import (
     read_features,
     read_labels,
 )
+from cia_bench.probes.tunable import Tunable
 
 
-class Probe(ABC):
+class Probe(Tunable):
     """A classifier of two labels, learnt from one chiral group's training clips.
 
-    A subclass names the `axes` of its features, the setting that is its `regularisation`, and the `grid` of values to
-    choose from; its constructor takes only settings. `class_weight` "balanced" weighs each clip by N / (2 clips of its
-    label), as in scikit-learn. `standardise` scales features by the mean and deviation of the training clips; constant
-    ones are left out. If all training clips have the same features the answer is their majority, or the first label if
-    balanced.
+    `class_weight` "balanced" weighs each clip by N / (2 clips of its label), as in scikit-learn. `standardise` scales
+    features by the mean and deviation of the training clips; constant ones are left out. If all training clips have the
+    same features the answer is their majority, or the first label if balanced.
     """
 
-    axes = "vectors (N, D)"
-    regularisation: str
-    grid: tuple[float, ...]
-    larger_is_stronger = True  # of the regularisation
-
     def __init__(self, value: float, class_weight: str | None, standardise: bool):
-        if not 0 < value < np.inf:
-            raise ConfigError(f"{self.regularisation} is {value}; this probe needs a number above 0")
+        super().__init__(value)
         check_class_weight(class_weight)
-        setattr(self, self.regularisation, value)
         self.class_weight = class_weight
         self.standardise = standardise
-
-    def settings(self) -> dict:
-        """What the constructor was given."""
-        return {name: value for name, value in vars(self).items() if not name.endswith("_")}
-
-    def describe(self) -> dict:
-        """The settings as a result records them: without those that are off, which older results do not know.
-
-        Nor with a device: scores are the same on each but for rounding.
-        """
-        told = {name: value for name, value in self.settings().items() if name != "device"}
-        return {name: value for name, value in told.items() if value is not None and value is not False}
-
-    def with_value(self, value: float) -> "Probe":
-        """A new probe with the same settings but for its regularisation."""
-        return type(self)(**{**self.settings(), self.regularisation: value})
-
-    def from_weak_to_strong(self, values: Sequence[float]) -> list[float]:
-        """Values of the regularisation in the order of their strength."""
-        return sorted(set(values), reverse=not self.larger_is_stronger)
 
     def fit(self, features: np.ndarray, labels: np.ndarray) -> "Probe":
         """Learn from features, an array with the probe's `axes`, and labels (N,).
@@ -109,11 +81,6 @@ class Probe(ABC):
 
     def _scale(self, features: np.ndarray) -> np.ndarray:
         return features if self.scaler_ is None else self.scaler_.transform(features)
-
-    @property
-    def takes_frames(self) -> bool:
-        """Whether it learns from frame sequences."""
-        return ", T, " in self.axes
 
     @abstractmethod
     def _learn(self, features: np.ndarray, targets: np.ndarray, weights: np.ndarray | None) -> None:

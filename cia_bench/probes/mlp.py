@@ -9,6 +9,18 @@ if TYPE_CHECKING:
     import torch
 
 
+def build_layers(generator: "torch.Generator", D: int, hidden: int, outputs: int) -> "torch.nn.Sequential":
+    """(N, D) -> hidden units, of which those above 0 count -> (N, outputs)."""
+    import torch
+
+    sizes = (D, hidden), (hidden, outputs)
+    layers = [torch.nn.utils.skip_init(torch.nn.Linear, *size) for size in sizes]  # which would draw torch's numbers
+    for layer in layers:
+        torch.nn.init.normal_(layer.weight, std=layer.in_features**-0.5, generator=generator)
+        torch.nn.init.zeros_(layer.bias)
+    return torch.nn.Sequential(layers[0], torch.nn.ReLU(), layers[1])
+
+
 class MlpProbe(DescentProbe):
     """(N, D) -> hidden units, of which those above 0 count -> score."""
 
@@ -31,8 +43,4 @@ class MlpProbe(DescentProbe):
     def _build(self, generator: "torch.Generator", *shape: int) -> "torch.nn.Module":
         import torch
 
-        layers = torch.nn.Linear(*shape, self.hidden), torch.nn.Linear(self.hidden, 1)
-        for layer in layers:
-            torch.nn.init.normal_(layer.weight, std=layer.in_features**-0.5, generator=generator)
-            torch.nn.init.zeros_(layer.bias)
-        return torch.nn.Sequential(layers[0], torch.nn.ReLU(), layers[1], torch.nn.Flatten(0))
+        return torch.nn.Sequential(*build_layers(generator, *shape, self.hidden, 1), torch.nn.Flatten(0))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cia_bench.errors import ConfigError, ProbeError
+from cia_bench.errors import ConfigError, ProbeError, some
 
 BALANCED = "balanced"
 
@@ -15,12 +15,17 @@ def read_features(features: np.ndarray, axes: str) -> np.ndarray:
     features = np.asarray(features, dtype=np.float64)
     if features.ndim != axes.count(",") + 1:
         raise ProbeError(f"this probe takes {axes}, not an array of shape {features.shape}")
+    check_range(features, features.size)
+    return features
+
+
+def check_range(features: np.ndarray, count: int) -> None:
+    """Raise ProbeError unless all are finite, and small enough that the sum of `count` such squares is finite."""
     peak = max(features.max(initial=0), -features.min(initial=0))  # NaN if any is: both keep it
     if not np.isfinite(peak):
         raise ProbeError("the features hold a number that is not finite")
-    if not peak < np.sqrt(np.finfo(np.float64).max / max(1, features.size)):
+    if not peak < np.sqrt(np.finfo(np.float64).max / max(1, count)):
         raise ProbeError("the features are so large that their squares overflow; scale them down")
-    return features
 
 
 def read_labels(labels: np.ndarray, clips: int) -> tuple[np.ndarray, np.ndarray]:
@@ -37,6 +42,29 @@ def read_labels(labels: np.ndarray, clips: int) -> tuple[np.ndarray, np.ndarray]
     if len(classes) != 2:
         raise ProbeError(f"a probe needs two labels to learn from, not {len(classes)}")
     return classes, np.where(labels == classes[1], 1.0, -1.0)
+
+
+def read_class_labels(labels: np.ndarray, clips: int, classes: int) -> np.ndarray:
+    """The labels (N,), each the number of one of the classes.
+
+    Raises ProbeError unless they are whole numbers from 0 up, one for each clip, and of two or more classes, each of
+    which has a clip.
+    """
+    labels = np.asarray(labels)
+    if labels.shape != (clips,):
+        raise ProbeError(f"{clips} clips need labels of shape ({clips},), not {labels.shape}")
+    if classes < 2:
+        raise ProbeError(f"a probe needs at least two classes, not {classes}")
+    if labels.dtype.kind not in "iu":
+        raise ProbeError(f"labels are the numbers of classes, not {labels.dtype}")
+    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
+    if len(wrong):
+        raise ProbeError(f"label {labels[wrong[0]]} of clip {wrong[0]} is none of the classes, 0 to {classes - 1}")
+    labels = labels.astype(np.int64)
+    lacking = np.flatnonzero(np.bincount(labels, minlength=classes) == 0)
+    if len(lacking):
+        raise ProbeError(f"no training clip of class {some(lacking.tolist())}")
+    return labels
 
 
 def is_constant(features: np.ndarray) -> bool:
