@@ -357,12 +357,18 @@ def folder_digest(folder: Path, names: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
+def weights_for(parts: Sequence[ModelName], weights: Mapping[str, str]) -> dict[str, str]:
+    """Those of the weights that the parts take: by an encoder's name, a summary's, or a whole part's."""
+    names = {name for part in parts for name in (part.encoder, part.summary, str(part))}
+    return {name: place for name, place in weights.items() if name in names}
+
+
 def check_models(parts: Sequence[ModelName], weights: Mapping[str, str]) -> None:
     """Raise ConfigError if a summary is unknown, or `weights` names what none of the models' parts is or has."""
     for part in parts:
         if part.summary:
             _find(SUMMARIES, part.summary)
     names = {name for part in parts for name in (part.encoder, part.summary) if name}
-    unknown = sorted(set(weights) - names - {str(part) for part in parts})
+    unknown = sorted(set(weights) - set(weights_for(parts, weights)))
     if unknown:
         raise ConfigError(f"weights of {unknown[0]!r}, which no model here has; they have {', '.join(sorted(names))}")

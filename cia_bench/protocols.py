@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cia_bench.errors import ConfigError
-from cia_bench.probes import CLASS_PROBES, PROBES, Probe, build_probe, fit_chosen
+from cia_bench.probes import CLASS_PROBES, PROBES, ClassProbe, Probe, build_class_probe, build_probe, fit_chosen
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class EvaluationSettings:
         """What the protocol's name stands for."""
         return PROTOCOLS[self.protocol]
 
-    def new_probe(self, device: str | None = None) -> "Probe | ClassProbe":
+    def new_probe(self, device: str | None = None) -> Probe | ClassProbe:
         """The probe as the protocol wants it, not fitted; ridge is solved on a torch device, by default in numpy.
 
         Those of many classes run on it, by default on the CPU.

@@ -123,8 +123,10 @@ def evaluate(
         raise ConfigError("--videos is to extract embeddings from; with --embeddings they are there already")
     elif retry_failed:
         raise ConfigError("--retry-failed is of extraction; with --embeddings give it to cia extract")
-    elif len(models) > 1 and not is_store(embeddings):
-        raise ConfigError(f"{embeddings} holds one model's vectors; several models, and --join, are for a store")
+    elif len(models) > 1:
+        if not is_store(embeddings):
+            raise ConfigError(f"{embeddings} holds one model's vectors; several models, and --join, are for a store")
+        _check_weights(models, given)
     whole = benchmark or read_data(data)
     part = benchmark or part_of(whole, list(sources), groups, max_clips, settings)
     if embeddings is None:
@@ -140,7 +142,8 @@ def evaluate(
         device = choose_device(device)
     folders = []
     for model in models or (None,):
-        how = _Scoring(embeddings, model, parameters, settings, given, device, combine, out)
+        own = _own_weights(model, given) if len(models) > 1 else given
+        how = _Scoring(embeddings, model, parameters, settings, own, device, combine, out)
         if benchmark:
             folders.append(how.score_task(benchmark))
         else:
@@ -162,6 +165,19 @@ def with_joined(models: tuple[str, ...], join: str | None) -> tuple[str, ...]:
     if not bases:
         raise ConfigError(f"--join {join} joins other models with it; give them with --model")
     return (join, *dict.fromkeys(name for model in bases for name in (model, f"{model}+{join}")))
+
+
+def _check_weights(models: tuple[str, ...], weights: dict[str, str]) -> None:
+    from cia_bench.encoders import check_models, parse_parts
+
+    check_models([part for model in models for part in parse_parts(model)], weights)
+
+
+def _own_weights(model: str, weights: dict[str, str]) -> dict[str, str]:
+    """What --weights gives one of several models."""
+    from cia_bench.encoders import parse_parts, weights_for
+
+    return weights_for(parse_parts(model), weights)
 
 
 def _settings(of_classes: bool, protocol: str | None, probe: str | None, min_coverage: float | None):

@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 PROBES = {"attentive": AttentiveProbe, "logistic": LogisticProbe, "mlp": MlpProbe, "ridge": RidgeProbe}
-CLASS_PROBES = {"attentive": ClassAttentiveProbe, "mlp": ClassMlpProbe, "softmax": SoftmaxProbe}  # of many classes
+CLASS_PROBES = {"softmax": SoftmaxProbe, "mlp": ClassMlpProbe, "attentive": ClassAttentiveProbe}  # the plainest first
 
 
 def build_probe(name: str, **settings) -> Probe:

@@ -41,23 +41,21 @@ def fit_chosen_classes(
     if len(units) != len(labels):
         raise ProbeError(f"{len(labels)} clips need as many units, not {len(units)}")
     held = hold_out(units, labels, seed)
+    rest, out = (data.take(np.flatnonzero(part)) for part in (~held, held))
+    values = probe.from_weak_to_strong(probe.grid)[::-1] if len(out) else []
+    length = len(values) * probe.length(len(rest)) + probe.length(len(data))
     fits, accuracies = {}, {}
-    if held.any():
-        rest, out = (data.take(np.flatnonzero(part)) for part in (~held, held))
-        strong_first = probe.from_weak_to_strong(probe.grid)[::-1]
-        for fitted in probe.fit_values(rest, labels[~held], classes, strong_first, _named("choose", progress)):
-            value = getattr(fitted, probe.regularisation)
-            fits[value] = fitted
-            accuracies[value] = float((fitted.scores(out).argmax(axis=1) == labels[held]).mean())
-    best = max(accuracies, key=accuracies.get, default=getattr(probe, probe.regularisation))  # of equals the first
-    (chosen,) = probe.fit_values(data, labels, classes, [best], _named("fit", progress), start=fits.get(best))
+    with progress("fit the probe", length, "steps") as advance:
+        if values:
+            for fitted in probe.fit_values(rest, labels[~held], classes, values, advance):
+                value = getattr(fitted, probe.regularisation)
+                fits[value] = fitted
+                accuracies[value] = float((fitted.scores(out).argmax(axis=1) == labels[held]).mean())
+        best = max(accuracies, key=accuracies.get, default=getattr(probe, probe.regularisation))  # of equals the first
+        (chosen,) = probe.fit_values(data, labels, classes, [best], advance, start=fits.get(best))
     chosen.chosen_, chosen.choice_ = best, HeldOutChoice(best, int(held.sum()), accuracies)
     chosen.evaluations_ += sum(fitted.evaluations_ for fitted in fits.values())
     return chosen
-
-
-def _named(what: str, progress: Progress) -> Progress:
-    return lambda label, total, unit: progress(f"{what} {label}", total, unit)
 
 
 def hold_out(units: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:

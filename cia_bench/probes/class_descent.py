@@ -30,7 +30,6 @@ class ClassDescentProbe(ClassProbe):
 
     regularisation = "weight_decay"
     grid = (0.3, 1.0, 3.0, 10.0, 30.0)
-    unit = "steps"
     learning_rate: float
 
     def __init__(self, weight_decay: float, seed: int, device: str | None):
@@ -41,13 +40,13 @@ class ClassDescentProbe(ClassProbe):
     def _build(self, generator: "torch.Generator", *shape: int) -> "torch.nn.Module":
         """The untrained module, (N, *shape) -> (N, classes_); its numbers are drawn by `generator`."""
 
-    def _length(self, clips: int) -> int:
+    def length(self, clips: int) -> int:
         return max(FEWEST_STEPS, EPOCHS * clips // BATCH)
 
     def _learn(self, clips: Standardised, labels: np.ndarray, start: Self | None, advance: Advance) -> None:
         import torch
 
-        self.evaluations_ = self._length(len(labels))
+        self.evaluations_ = self.length(len(labels))
         self.intercept_ = torch.as_tensor(np.log(np.bincount(labels) / len(labels)), dtype=torch.float32)
         self.intercept_ = self.intercept_.to(clips.device)
         self.module_ = self._build(torch.Generator().manual_seed(self.seed), *clips.shape[1:]).to(clips.device)

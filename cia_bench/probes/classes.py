@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -12,10 +13,18 @@ from cia_bench.probes.scaling import RowScaler
 from cia_bench.probes.standardised import Standardised
 from cia_bench.probes.training_clips import read_class_labels
 from cia_bench.probes.tunable import Tunable
-from cia_bench.progress import Advance, Progress, silent
+from cia_bench.progress import Advance
 
 if TYPE_CHECKING:
     import torch
+
+
+def _say_nothing(count: int, note: str = "") -> None:
+    pass
+
+
+def _say(advance: Advance, about: str, count: int, note: str = "") -> None:
+    advance(count, f"{about}: {note}")
 
 
 class ClassProbe(Tunable):
@@ -26,18 +35,16 @@ class ClassProbe(Tunable):
     clips or a batch of them.
     """
 
-    unit: str  # of its progress
-
     def __init__(self, value: float, device: str | None):
         super().__init__(value)
         self.device = device
 
-    def fit(self, data: Rows, labels: np.ndarray, classes: int, progress: Progress = silent) -> Self:
+    def fit(self, data: Rows, labels: np.ndarray, classes: int) -> Self:
         """Learn from clips (N, ...) with the probe's `axes` and their labels (N,), whole numbers below `classes`.
 
         Raises ProbeError for features of other axes, not finite or too large, and for a class without a clip.
         """
-        (fitted,) = self.fit_values(data, labels, classes, [getattr(self, self.regularisation)], progress)
+        (fitted,) = self.fit_values(data, labels, classes, [getattr(self, self.regularisation)])
         vars(self).update(vars(fitted))
         return self
 
@@ -47,12 +54,12 @@ class ClassProbe(Tunable):
         labels: np.ndarray,
         classes: int,
         values: Sequence[float],
-        progress: Progress = silent,
+        advance: Advance = _say_nothing,
         start: Self | None = None,
     ) -> Iterator[Self]:
         """Probes fitted with each value of the regularisation, each from where the one before ended, or from `start`.
 
-        Raises ProbeError as fit does.
+        Each takes `advance` on by `length`. Raises ProbeError as fit does.
         """
         labels = read_class_labels(labels, len(data), classes)
         self._check_axes(data)
@@ -61,8 +68,7 @@ class ClassProbe(Tunable):
         for value in values:
             probe = self.with_value(value)
             probe.shape_, probe.scaler_, probe.classes_ = data.shape[1:], scaler, classes
-            with progress(f"{self.regularisation} {value:g}", probe._length(len(data)), self.unit) as advance:
-                probe._learn(clips, labels, start, advance)
+            probe._learn(clips, labels, start, partial(_say, advance, f"{self.regularisation} {value:g}"))
             yield probe
             start = probe
 
@@ -89,8 +95,8 @@ class ClassProbe(Tunable):
             raise ProbeError(f"this probe takes {self.axes}, not an array of shape {data.shape}")
 
     @abstractmethod
-    def _length(self, clips: int) -> int:
-        """Of a fit's progress, in units."""
+    def length(self, clips: int) -> int:
+        """How many steps of progress a fit to so many clips is."""
 
     @abstractmethod
     def _learn(self, clips: Standardised, labels: np.ndarray, start: Self | None, advance: Advance) -> None:

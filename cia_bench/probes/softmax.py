@@ -28,12 +28,11 @@ class SoftmaxProbe(ClassProbe):
 
     regularisation = "l2"
     grid = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
-    unit = "%"
 
     def __init__(self, l2: float = 1e-3, device: str | None = None):
         super().__init__(l2, device)
 
-    def _length(self, clips: int) -> int:
+    def length(self, clips: int) -> int:
         return 100
 
     def _learn(self, clips: Standardised, labels: np.ndarray, start: Self | None, advance: Advance) -> None:
@@ -50,6 +49,7 @@ class SoftmaxProbe(ClassProbe):
                 break
             loss.stretch(loss.curvature)
         self.curvature_ = loss.curvature
+        advance(100 - _percent(loss.excesses), loss.note)  # the search may end before, for rounding
         self.evaluations_, self.converged_ = len(loss.excesses), min(loss.excesses) <= PROMISED
 
     def _score(self, block: "torch.Tensor") -> "torch.Tensor":
@@ -131,8 +131,8 @@ class _Loss:
         above = by_coef.square().sum() / (2 * self.l2) + by_intercept.square().sum() / (2 * self.curvature)
         before = _percent(self.excesses)
         self.excesses.append(float(above) / loss)
-        note = f"pass {len(self.excesses)}, loss {loss:.5f}, at most {self.excesses[-1]:.0e} of it above the least"
-        self.advance(_percent(self.excesses) - before, note)
+        self.note = f"pass {len(self.excesses)}, loss {loss:.5f}, at most {self.excesses[-1]:.0e} of it above the least"
+        self.advance(_percent(self.excesses) - before, self.note)
         return loss, _join(self.widths * (self.directions.T @ by_coef), self.width * by_intercept)
 
     def _cross_entropy(self, coef: "torch.Tensor", intercept: "torch.Tensor") -> tuple:

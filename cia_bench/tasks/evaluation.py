@@ -136,9 +136,9 @@ def _score_split(
         "constant": float((predictions.constant == label).mean()),
         "top5": None if K <= TOP else float((predictions.place <= TOP).mean()),
         "per_class": float(right.groupby(label).mean().mean()),
-        "chosen": probe.chosen_,
+        "chosen": {probe.regularisation: probe.chosen_},
         "held_out": probe.choice_.held_out,
-        "converged": probe.converged_,
+        "converged": getattr(probe, "converged_", True),  # a probe of a fixed number of steps just ends
         "coverage": count_coverage(clips),
     }
     return predictions, about

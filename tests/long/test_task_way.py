@@ -3,7 +3,6 @@
 import json
 import shutil
 
-import pandas as pd
 import pytest
 from conftest import refusal, run_cia
 
@@ -64,9 +63,10 @@ def test_the_same_videos_in_a_folder_a_class_score_the_same(place):
     folders = json.loads((place / "from-folders" / "motions" / "pixels_concat" / "result.json").read_text())
     run_cia("eval", "--task", "synthetic", *options, cwd=place)
     by_name = json.loads((place / "from-folders" / "synthetic" / "pixels_concat" / "result.json").read_text())
-    same = pd.DataFrame([folders["groups"][0], by_name["groups"][0]])[["n", "train_clips", "per_class"]]
-    assert (same.iloc[0] == same.iloc[1]).all()
-    assert folders["sources"]["motions"]["coverage"]["validation_rows"] == same.n[0] + 1
+    (here,), (there,) = folders["groups"], by_name["groups"]
+    assert (here["n"], here["train_clips"]) == (there["n"], there["train_clips"])
+    assert abs(here["accuracy"] - there["accuracy"]) < 0.1  # other names draw another tenth to choose by
+    assert folders["sources"]["motions"]["coverage"]["validation_rows"] == here["n"] + 1
 
 
 def test_a_probe_of_frames_scores_a_frame_encoder(place):
