@@ -111,7 +111,8 @@ def _score_split(
         raise EmbeddingError(f"{loaded.place}: all training videos of class {lost!r} in {group_id} failed to embed")
     if scored.empty:
         raise EmbeddingError(f"{loaded.place}: all videos to score of {group_id} failed to embed")
-    probe = settings.new_probe(device if choose_device(device) != "cpu" else None)
+    chosen = choose_device(device)
+    probe = settings.new_probe(chosen if chosen.startswith("cuda") else None)  # mps has no float64
     learnt, new = (Rows(loaded.vectors, part.row.to_numpy()) for part in (train, scored))
     labels, units = train.label.to_numpy(), train.unit.to_numpy()
     try:

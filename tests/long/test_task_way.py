@@ -69,6 +69,45 @@ def test_the_same_videos_in_a_folder_a_class_score_the_same(place):
     assert folders["sources"]["motions"]["coverage"]["validation_rows"] == here["n"] + 1
 
 
+def test_ucf101s_split_files_are_scored_though_a_video_is_absent(place):
+    clips = read_data(place / "cia-data").clips.drop_duplicates("clip_id")
+    names = dict(
+        zip(sorted(clips.verb.unique())[:4], ("ApplyLipstick", "BabyCrawling", "CliffDiving", "Drumming"), strict=True)
+    )
+    splits = place / "ucfTrainTestlist"
+    splits.mkdir()
+    lists = {f"{side}list{k:02d}.txt": [] for side in ("train", "test") for k in (1, 2, 3)}
+    for index, (verb, name) in enumerate(names.items(), start=1):
+        for number, clip in enumerate(clips[clips.verb == verb].itertuples()):
+            recording, take = divmod(number, 2)
+            video = f"{name}/v_{name}_g{recording + 1:02d}_c{take + 1:02d}.avi"
+            (place / "UCF-101" / name).mkdir(parents=True, exist_ok=True)
+            shutil.copy(place / "cia-data" / "synthetic" / "videos" / clip.video, place / "UCF-101" / video)
+            for k in (1, 2, 3):
+                scored = recording % 3 == k - 1
+                lists[f"{'test' if scored else 'train'}list{k:02d}.txt"].append(video if scored else f"{video} {index}")
+    for file, lines in lists.items():
+        (splits / file).write_text("".join(f"{line}\n" for line in lines))
+    classes = "".join(f"{index} {name}\r\n" for index, name in enumerate(names.values(), start=1))
+    (splits / "classInd.txt").write_text(classes)
+    (place / "UCF-101" / "Drumming" / "v_Drumming_g02_c01.avi").unlink()
+    command = ("eval", "--task", "ucf101", "--splits", "ucfTrainTestlist", "--videos", "UCF-101", "--device", "cpu")
+    command = (*command, "--model", "pixels:mean", "--model", "pixels:concat", "--out", "ucf")
+    refused = run_cia(*command, cwd=place)
+    assert refused.returncode == 1 and refused.stderr.splitlines()[-1].startswith("Error: cia-embeddings (pixels:mean)")
+    assert "less than --min-coverage 0.98; failures.parquet there says why" in refused.stderr
+    run = run_cia(*command, "--min-coverage", 0.9, cwd=place)
+    assert run.returncode == 0, run.stderr
+    assert "1 of the 40 videos of ucf101 are not in UCF-101" in run.stderr
+    assert "; 3 splits, 39 videos of 4 classes" in run.stdout and "coverage: " in run.stdout, run.stdout
+    record = json.loads((place / "ucf" / "ucf101" / "pixels_concat" / "result.json").read_text())
+    assert [row["group_id"] for row in record["groups"]] == ["ucf101/1", "ucf101/2", "ucf101/3"]
+    assert record["sources"]["ucf101"]["resampled"] == {"unit": "subject", "count": 20}
+    (splits / "testlist02.txt").write_text("Surfing/v_Surfing_g01_c01.avi\n")
+    line = refusal(*command, cwd=place)
+    assert "testlist02.txt row 1: " in line and "Surfing" in line
+
+
 def test_a_probe_of_frames_scores_a_frame_encoder(place):
     run = run_cia(
         *("eval", "--task", "synthetic", "--model", "pixels", "--probe", "attentive", "--out", "attentive"),
