@@ -27,7 +27,7 @@ from cia_bench.probes.standardised import Standardised
 from cia_bench.progress import shown
 
 D = 768
-APART = 0.3  # deviation of the classes' means, of that of the noise
+APART = 0.15  # deviation of the classes' means, as a share of that of the noise
 NEW = 20_000  # clips to score
 
 

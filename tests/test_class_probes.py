@@ -116,6 +116,24 @@ def test_equal_curvature_saves_most_evaluations(monkeypatch):
     np.testing.assert_allclose(fit.coef_, plain.coef_, atol=0.02)
 
 
+def test_values_from_strong_to_weak_start_where_the_one_before_ended():
+    features, labels = correlated(400, 20, 5)
+    values = sorted(SoftmaxProbe.grid, reverse=True)
+    warm = list(SoftmaxProbe().fit_values(rows_of(features), labels, 5, values))
+    cold = [SoftmaxProbe(value).fit(rows_of(features), labels, 5) for value in values]
+    assert sum(probe.evaluations_ for probe in warm) < sum(probe.evaluations_ for probe in cold)
+    np.testing.assert_allclose(warm[2].coef_, cold[2].coef_, atol=0.02)
+    again = SoftmaxProbe().fit_values(rows_of(features), labels, 5, [1e-3], start=warm[2])
+    assert next(again).evaluations_ <= 3
+
+
+def test_the_loss_of_clips_far_on_their_side_is_not_lost_in_rounding():
+    entropies, wrong, gradient = softmax._softmax(torch.tensor([[20.0, 0], [0, 120]]), torch.tensor([0, 0]))
+    np.testing.assert_allclose(entropies, [np.exp(-20), 120], rtol=1e-5)
+    np.testing.assert_allclose(wrong, [np.exp(-20), 1], rtol=1e-5)
+    np.testing.assert_allclose(gradient, [[-np.exp(-20), np.exp(-20)], [-1, 1]], rtol=1e-5)
+
+
 def test_a_search_that_is_cut_short_says_so(monkeypatch):
     monkeypatch.setattr(softmax, "EVALUATIONS", 3)
     probe = SoftmaxProbe(1e-5).fit(rows_of(clusters(100, 5, 3)[0]), clusters(100, 5, 3)[1], 3)
@@ -153,12 +171,14 @@ def test_rows_are_scaled_as_all_at_once(kind, scale):
     assert (scaled[..., 2] == 0).all() and scaled.dtype == np.float32
 
 
-def test_a_feature_constant_in_training_does_not_change_the_answer():
-    features, labels = clusters(50, 4, 3)
-    features[:, 1] = 7
-    probe = SoftmaxProbe().fit(rows_of(features), labels, 3)
+@pytest.mark.parametrize("name", sorted(CLASS_PROBES))
+def test_a_feature_constant_in_training_does_not_change_the_answer(name, few_steps):
+    features, labels = clusters(50, 8, 3)
+    features = features.reshape(50, 2, 4) if name == "attentive" else features
+    features[..., 1] = 7
+    probe = build_class_probe(name).fit(rows_of(features), labels, 3)
     other = features.copy()
-    other[:, 1] = -1e6
+    other[..., 1] = -1e6
     np.testing.assert_array_equal(probe.scores(rows_of(features)), probe.scores(rows_of(other)))
 
 
@@ -262,6 +282,13 @@ def test_the_tenth_is_of_each_class_where_clips_share_no_unit():
     held = hold_out(np.arange(len(labels)), labels, 0)
     assert np.bincount(labels[held], minlength=5).tolist() == [10, 6, 1, 0, 0]
     assert not np.array_equal(held, hold_out(np.arange(len(labels)), labels, 1))
+
+
+def test_a_unit_with_the_only_clip_of_a_class_stays():
+    units, labels = np.repeat([0, 1], [6, 45]), np.repeat([0, 1, 0], [5, 1, 45])
+    assert not hold_out(units, labels, 0).any()
+    labels[5] = 0
+    assert hold_out(units, labels, 0).sum() == 6
 
 
 @pytest.mark.parametrize("seed", range(20))

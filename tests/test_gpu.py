@@ -17,7 +17,7 @@ from cia_bench.encoders import Encoder, FrameSpec, choose_device, load_encoder
 from cia_bench.errors import ConfigError, EncoderError
 from cia_bench.evaluation import evaluate
 from cia_bench.inference import Embedder
-from cia_bench.probes import RidgeProbe, RidgeRefits
+from cia_bench.probes import CLASS_PROBES, RidgeProbe, RidgeRefits, Rows, build_class_probe, standardised
 from cia_bench.protocols import EvaluationSettings
 from cia_bench.store import TrainingSet
 
@@ -214,3 +214,17 @@ def test_one_clip_too_many_for_the_gpu_is_one_line(allow):
     allow(50 * MIB)
     with pytest.raises(EncoderError, match="large runs out of memory on cuda with one clip at once; try --device cpu"):
         embedder(squares_of(2, 2, 32))
+
+
+@pytest.mark.parametrize("share", [0.7, 0.0])  # of free memory: the clips go there whole, or block by block
+@pytest.mark.parametrize("name", sorted(CLASS_PROBES))
+def test_probes_of_many_classes_learn_there_what_they_learn_here(name, share, monkeypatch):
+    monkeypatch.setattr(standardised, "SHARE", share)
+    generator = np.random.default_rng(0)
+    labels = np.arange(600) % 5
+    features = generator.standard_normal((5, 4, 8))[labels] + generator.standard_normal((600, 4, 8))
+    data = Rows(features if name == "attentive" else features.reshape(600, 32), np.arange(600), 100)
+    here, there = (
+        build_class_probe(name, device=device).fit(data, labels, 5).scores(data) for device in (None, "cuda")
+    )
+    assert largest_difference(there, here) < 0.05  # rounding grows along the steps
