@@ -236,7 +236,7 @@ def test_weights_decay_more_the_stronger_they_should():
     features, labels = clusters(200, 6, 3)
     sizes = [
         np.abs(ClassMlpProbe(value, hidden=32).fit(rows_of(features), labels, 3).scores(rows_of(features))).mean()
-        for value in ClassMlpProbe.grid[::2]
+        for value in (0.1, 3.0, 30.0)
     ]
     assert sizes == sorted(sizes, reverse=True) and sizes[0] > 1.2 * sizes[-1]
 

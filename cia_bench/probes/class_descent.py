@@ -29,7 +29,7 @@ class ClassDescentProbe(ClassProbe):
     """
 
     regularisation = "weight_decay"
-    grid = (0.3, 1.0, 3.0, 10.0, 30.0)
+    grid = (0.1, 0.3, 1.0, 3.0, 10.0)
     learning_rate: float
 
     def __init__(self, weight_decay: float, seed: int, device: str | None):

@@ -190,4 +190,4 @@ def _percent(excesses: list[float]) -> int:
     if not excesses:
         return 0
     first, least = (max(excess, ENOUGH) for excess in (excesses[0], min(excesses)))
-    return int(100 * math.log(first / least) / math.log(first / ENOUGH)) if first > ENOUGH else 100
+    return round(100 * math.log(first / least) / math.log(first / ENOUGH)) if first > ENOUGH else 100
