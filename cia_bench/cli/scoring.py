@@ -181,11 +181,14 @@ def _own_weights(model: str, weights: dict[str, str]) -> dict[str, str]:
 
 
 def _settings(of_classes: bool, protocol: str | None, probe: str | None, min_coverage: float | None):
-    from cia_bench.protocols import EvaluationSettings
+    from cia_bench.protocols import PROTOCOLS, EvaluationSettings
 
     asked = {"protocol": protocol, "probe": probe, "min_coverage": min_coverage}
     if of_classes:
         asked |= {"protocol": "standard", "probe": probe or "softmax"}
+    of_groups = [name for name, rules in PROTOCOLS.items() if not rules.classes]
+    if not of_classes and protocol not in (None, *of_groups):
+        raise ConfigError(f"unknown protocol {protocol!r}; choose from {', '.join(sorted(of_groups))}")
     return EvaluationSettings(**{name: value for name, value in asked.items() if value is not None})
 
 
