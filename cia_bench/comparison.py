@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 
-from cia_bench.scoring import to_resample
+from cia_bench.scoring import TOP, to_resample
 from cia_bench.significance import expanded_p, holm, rarer_side, share_p, tie_groups
 from cia_bench.statistics import (
     ROUNDING,
@@ -57,6 +57,22 @@ def draw_source(source: str, clips: pd.DataFrame, answers: np.ndarray, balanced:
     accuracy = mean_over_groups(inputs["correct"], inputs["groups"], inputs["labels"])
     count = int(inputs["clusters"].max()) + 1
     return Drawn(accuracy, None if count == 1 else resample_group_mean(**inputs), count)
+
+
+def draw_of_classes(
+    source: str, clips: pd.DataFrame, predictions: np.ndarray, places: np.ndarray, draws: int, seed: int
+) -> dict[str, Drawn]:
+    """Of a standard benchmark's answers: `top5` accuracy, and `per_class`, accuracy as the mean over classes.
+
+    `predictions` and `places` (M, N) are as in tables.CLASS_PREDICTIONS; both are averaged over splits, with the draws
+    of draw_source.
+    """
+    in_top = np.where(places <= TOP, clips.label.to_numpy(), -1)
+    a_class_each = clips.assign(group_id=clips.group_id + "/" + clips.label.astype(str))
+    return {
+        "top5": draw_source(source, clips, in_top, False, draws, seed),
+        "per_class": draw_source(source, a_class_each, predictions, False, draws, seed),
+    }
 
 
 def mean_of_sources(parts: Sequence[Drawn]) -> Drawn:

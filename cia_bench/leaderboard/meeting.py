@@ -6,11 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cia_bench.comparison import Drawn, draw_source, how_many_draws, mean_of_sources
+from cia_bench.comparison import Drawn, draw_of_classes, draw_source, how_many_draws, mean_of_sources
 from cia_bench.leaderboard.common import Answers, has_predictions, in_words, read_answers
 from cia_bench.leaderboard.rows import Row
 from cia_bench.protocols import PROTOCOLS
-from cia_bench.scoring import TOP
 from cia_bench.statistics import wilson_interval
 
 
@@ -79,19 +78,12 @@ def meet(results: list[tuple[Path, dict]], sources: list[str], speaker: int) -> 
         notes.append(f"{len(results)} models: ranks and ties are of {draws:,} draws, not {settings['draws']:,}")
     if again and any("controls" in record for record in records):
         notes.append("gain and flip rate are of all clips that each model scored")
-    of_classes = _draw_of_classes(answers, draws, settings["seed"]) if again and answers.places is not None else {}
+    of_classes = {}
+    if again and answers.places is not None:  # of a standard benchmark, which is one source
+        (source,) = sources
+        shown = (answers.predictions, answers.places, draws, settings["seed"])
+        of_classes = draw_of_classes(source, answers.clips, *shown)
     return Meeting(answers, drawn, mean_of_sources(list(drawn.values())), again, notes, of_classes)
-
-
-def _draw_of_classes(answers: Answers, draws: int, seed: int) -> dict[str, Drawn]:
-    """Of a standard benchmark, which is one source, top-5 accuracy, and accuracy as the mean over a split's classes."""
-    clips, source = answers.clips, answers.clips.source[0]
-    in_top = np.where(answers.places <= TOP, clips.label.to_numpy(), -1)
-    a_class_each = clips.assign(group_id=clips.group_id + "/" + clips.label.astype(str))
-    return {
-        "top5": draw_source(source, clips, in_top, False, draws, seed),
-        "per_class": draw_source(source, a_class_each, answers.predictions, False, draws, seed),
-    }
 
 
 def _scored_all(record: dict) -> bool:

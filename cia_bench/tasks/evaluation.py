@@ -9,6 +9,7 @@ import pandas as pd
 
 from cia_bench.build import versions
 from cia_bench.combined import RAW, name_with
+from cia_bench.comparison import draw_of_classes
 from cia_bench.contamination import count_contamination
 from cia_bench.coverage import count_coverage, refuse_low_coverage
 from cia_bench.embedding_checks import ZEROS, refuse_one_vector, refuse_other_clips, shared_vectors, without_zeros
@@ -21,13 +22,12 @@ from cia_bench.probes.rows import Rows
 from cia_bench.progress import Progress, silent
 from cia_bench.protocols import DRAWN, EvaluationSettings
 from cia_bench.results import Result
-from cia_bench.scoring import interval_of, score_source, to_resample
+from cia_bench.scoring import TOP, score_source
 from cia_bench.splits import joined
-from cia_bench.statistics import mean_over_groups, resample_group_mean, wilson_interval
+from cia_bench.statistics import wilson_interval
 from cia_bench.tables import CLASS_PREDICTIONS, SPLITS
 from cia_bench.tasks.task import Task
 
-TOP = 5
 SEEN = {"kinetics400": "kinetics", "ssv2": "ssv2"}  # kinds of task, as encoders.SEEN calls their data
 
 
@@ -139,6 +139,7 @@ def _score_split(
         "per_class": float(right.groupby(label).mean().mean()),
         "chosen": {probe.regularisation: probe.chosen_},
         "held_out": probe.choice_.held_out,
+        "passes": probe.evaluations_,
         "converged": getattr(probe, "converged_", True),  # a probe of a fixed number of steps just ends
         "coverage": count_coverage(clips),
     }
@@ -163,21 +164,9 @@ def _source_score(task: Task, predictions: pd.DataFrame, settings: EvaluationSet
     """What the record says of the task: its splits as groups, and top-1, top-5 and per-class accuracy."""
     score = score_source(task.name, predictions, settings).record
     del score["interval_over_groups"]  # other splits of the same videos are not other data
-    right = predictions.prediction == predictions.label
-    in_top = predictions.place <= TOP
-    of_class = predictions.group_id + " " + predictions.label.astype(str)
-    return {
-        **score,
-        "classes": len(task.classes),
-        "top5": None if len(task.classes) <= TOP else _mean(task, predictions, in_top, settings),
-        "per_class": _mean(task, predictions.assign(group_id=of_class), right, settings),
-    }
-
-
-def _mean(task: Task, rows: pd.DataFrame, right: pd.Series, settings: EvaluationSettings) -> dict:
-    """The mean over groups of how often `right` holds, with its interval."""
-    inputs = to_resample(task.name, rows, right.to_numpy()[None], False, settings.draws, settings.seed)
-    count = int(inputs["clusters"].max()) + 1
-    accuracy = float(mean_over_groups(inputs["correct"], inputs["groups"])[0])
-    drawn = resample_group_mean(**inputs)[0] if count > 1 else None
-    return {"accuracy": accuracy, "interval": interval_of(drawn, settings.level, count)}
+    answers = (predictions[name].to_numpy()[None] for name in ("prediction", "place"))
+    drawn = draw_of_classes(task.name, predictions, *answers, settings.draws, settings.seed)
+    of_classes = {name: one.score(0, settings.level) for name, one in drawn.items()}
+    if len(task.classes) <= TOP:
+        of_classes["top5"] = None
+    return {**score, "classes": len(task.classes), **of_classes}
