@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cia_bench.leaderboard.terms import CLASSES
 from cia_bench.protocols import EvaluationSettings
 from cia_bench.results import Result, write_result
 from cia_bench.scoring import TOP, SourceScore, score_source
@@ -110,9 +111,18 @@ def _group(group_id: str, rows: pd.DataFrame) -> dict:
 
 
 def write_task(
-    results: Path, task: str, models: dict[str, Sequence[float]], classes: int = 12, videos: int = 120, **more
+    results: Path,
+    task: str,
+    models: dict[str, Sequence[float]],
+    classes: int | None = None,
+    videos: int = 120,
+    **more,
 ) -> Path:
-    """Write a result a model, of these accuracies a split, into RESULTS/<task>; return RESULTS."""
+    """Write a result a model, of these accuracies a split, into RESULTS/<task>; return RESULTS.
+
+    A known task has all its classes by default, of which few have videos to score.
+    """
+    classes = classes or CLASSES.get(task, 12)
     for name, accuracies in models.items():
         answers = make_answers(task, accuracies, classes, videos)
         write_result(score_answers(task, name, answers, classes, **more), results / task)

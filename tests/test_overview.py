@@ -89,7 +89,7 @@ def test_a_task_is_a_ranking_of_its_own_after_those_of_chiral_groups(results, tm
         "constant",
     ]
     assert ucf101.metric == "top-1 accuracy" and ucf101.protocol == "protocol standard, softmax probe"
-    counted = {"groups": 3, "clips": 360, "fingerprint": "u" * 64, "classes": 12}
+    counted = {"groups": 3, "clips": 360, "fingerprint": "u" * 64, "classes": 101}
     assert ucf101.sources == {"ucf101": counted}
     assert ucf101.rows[0].rank_interval[0] == ucf101.rows[0].tie_group == 1
     record = read_result(results / "ucf101" / "vjepa+lift")["sources"]["ucf101"]
@@ -248,7 +248,7 @@ def test_published_numbers_stand_below_their_task_or_with_reported_among_its_mod
 def test_tasks_stand_side_by_side_and_joined_models_below_their_base(rankings, overview):
     assert [column.name for column in overview.columns] == ["K400", "UCF101", "HMDB51", "SSv2"]
     assert [column.table for column in overview.columns] == [1, 2, 3, 4]
-    assert overview.columns[1].counts == "3 splits, 360 test videos, 12 classes"
+    assert overview.columns[1].counts == "3 splits, 360 test videos, 101 classes"
     names = [line.model for line in overview.lines]
     assert names[:7] == ["constant", "chance", "vjepa", "vjepa+lift", "videomae", "videomae+lift", "lift"]
     assert names[7:14] == [
@@ -308,6 +308,14 @@ def test_without_predictions_a_difference_is_that_of_the_scores_and_has_no_inter
     assert "│   minus a │  +10.0 │" in export(rank(read_results([tmp_path])), "table")
 
 
+def test_a_part_of_a_tasks_classes_has_no_published_numbers_beside_it(tmp_path):
+    for classes, reported in ((101, True), (10, False)):
+        folder = write_task(tmp_path / str(classes), "ucf101", {"vjepa": [0.5] * 3}, classes)
+        (ranking,) = with_published(rank(read_results([folder])))
+        assert any(row.reported for row in ranking.rows) == reported
+        assert any(line.reported for line in overviews([ranking])[0].lines) == reported
+
+
 def test_a_probe_has_an_overview_of_its_own_and_a_tasks_two_tables_are_told_apart(tmp_path):
     write_task(tmp_path / "one", "ucf101", {"a": [0.4]})
     write_task(tmp_path / "one", "ssv2", {"a": [0.4]}, probe="mlp")
@@ -345,8 +353,8 @@ def test_the_terminal_and_markdown_sum_the_tasks_up_before_their_tables(board):
     assert max(len(line) for line in text.splitlines() if line[:1] in "│┏┡└├") <= 125
     assert "Top-1 accuracy in percent, mean over splits, with 95% interval.\n" in text
     assert "constant: always the class that is most frequent among the split's training videos.\n" in text
-    assert "ucf101: 3 splits, 360 test videos, 12 classes, fingerprint uuuuuuuuuuuu\n" in text
-    assert "kinetics400: 1 split, 120 test videos, 12 classes, fingerprint" in text
+    assert "ucf101: 3 splits, 360 test videos, 101 classes, fingerprint uuuuuuuuuuuu\n" in text
+    assert "kinetics400: 1 split, 120 test videos, 400 classes, fingerprint" in text
     html = MarkdownIt("gfm-like", {"linkify": False}).render(export(board, "md"))
     summed = html[html.index("<h2>Standard") : html.index("<h2>kinetics400")]
     cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", summed, re.DOTALL)]
@@ -370,7 +378,7 @@ def test_latex_has_a_table_of_all_tasks_whose_best_measured_models_are_bold(boar
     assert rows[r"V{-}JEPA ViT{-}L + LiFT \emph{(reported)}"][1:] == ["63.7", "92.6", "78.0", "52.3"]
     assert rows[r"\quad minus vjepa"][2].startswith(r"{\scriptsize +6.7 {[}+")
     assert "with 95" not in summed.partition("minus")[0]
-    of_ucf101 = text[text.index("on ucf101 (n = 360 test videos of 3 splits, 12 classes, fingerprint") :]
+    of_ucf101 = text[text.index("on ucf101 (n = 360 test videos of 3 splits, 101 classes, fingerprint") :]
     assert "ucf101 & top{-}5 & per class & rank" in of_ucf101 and text.count("{") == text.count("}")
 
 

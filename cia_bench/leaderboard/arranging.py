@@ -8,7 +8,7 @@ from cia_bench.leaderboard.columns import columns_of
 from cia_bench.leaderboard.published import PROTOCOL, SOURCES, published_rows, standard_rows
 from cia_bench.leaderboard.rows import Row
 from cia_bench.leaderboard.table import Ranking
-from cia_bench.leaderboard.terms import HEADINGS
+from cia_bench.leaderboard.terms import CLASSES, HEADINGS
 from cia_bench.protocols import PROTOCOLS
 
 
@@ -81,7 +81,9 @@ def _published(ranking: Ranking) -> list[Row]:
     if ranking.part:
         return []
     if ranking.task is not None:
-        return standard_rows(ranking.task, ranking.probe, next(iter(ranking.sources)))
+        ((name, source),) = ranking.sources.items()
+        whole = source["classes"] == CLASSES.get(ranking.task)
+        return standard_rows(ranking.task, ranking.probe, name) if whole else []
     alike = tuple(sorted(ranking.sources)) == SOURCES and ranking.protocol_name == PROTOCOL
     return published_rows() if alike else []
 

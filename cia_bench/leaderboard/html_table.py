@@ -63,7 +63,7 @@ def _best(columns: list[Column], models: list[Row]) -> dict[str, float]:
 
 
 def _cells(columns: list[Column], row: Row, best: dict[str, float]) -> str:
-    name = f'<th scope="row" data-value="{escape(row.model)}"><bdi>{escape(row.model)}</bdi>{_badge(row)}</th>'
+    name = f'<th scope="row" data-value="{escape(row.model)}"><bdi>{_name(row.model)}</bdi>{_badge(row)}</th>'
     return name + "".join(_cell(column, row, best) for column in columns)
 
 
@@ -80,6 +80,11 @@ def _with_range(text: str) -> str:
     """A number whose interval, if it has one, stands back."""
     main, bracket, interval = escape(text).partition(" [")
     return f'{main} <span class="range">[{interval}</span>' if bracket else main
+
+
+def _name(model: str) -> str:
+    """A model's name, which may go on in a new line after each part of it."""
+    return escape(model).replace("+", "+<wbr>")
 
 
 def _badge(row: Row) -> str:
@@ -147,7 +152,7 @@ def overview_table(overview: Overview) -> str:
 
 def _lines(line: Line) -> str:
     badge = ' <span class="badge reported">reported</span>' if line.reported else ""
-    rows = _line(f"<bdi>{escape(line.model)}</bdi>{badge}", scores_in_words(line), "")
+    rows = _line(f"<bdi>{_name(line.model)}</bdi>{badge}", scores_in_words(line), "")
     if line.base:
         rows += _line(f"minus <bdi>{escape(line.base)}</bdi>", differences_in_words(line), ' class="difference"')
     return rows

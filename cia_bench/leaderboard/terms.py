@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 from cia_bench.protocols import CLASS_PROBES, PROTOCOLS
 
-HEADINGS = {
+HEADINGS = {  # kinds of task, in their order
     "kinetics400": "K400",
     "ucf101": "UCF101",
     "hmdb51": "HMDB51",
     "ssv2": "SSv2",
-}  # kinds of task, in their order
+}
+CLASSES = {"kinetics400": 400, "ucf101": 101, "hmdb51": 51, "ssv2": 174}  # of the whole of each
 
 
 @dataclass(frozen=True)
