@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from cia_bench.embeddings import check_vectors
 from cia_bench.errors import ConfigError, EmbeddingError
 from cia_bench.evaluation import evaluate
 from cia_bench.protocols import EvaluationSettings
@@ -125,6 +128,16 @@ def test_videos_elsewhere_on_disk_are_the_same_videos(task, tmp_path):
     here, there = (evaluate_task(vectors, one, "made up", settings=FAST) for one in (task, moved))
     assert here.record["sources"] == there.record["sources"]
     pd.testing.assert_frame_equal(here.predictions, there.predictions)
+
+
+def test_a_model_that_saw_kinetics_is_said_to_have_seen_the_task(task):
+    kinetics = replace(task, name="kinetics400", kind="kinetics400", clips=task.clips.assign(source="kinetics400"))
+    vectors = invented_vectors(task, noise=1)
+    loaded = check_vectors("here", "made up", vectors.clip_id.to_numpy(object), np.stack(vectors.embedding))
+    loaded = replace(loaded, origin={**loaded.origin, "saw": {"kinetics": "labels", "ssv2": "clips"}})
+    result = evaluate_task(loaded, kinetics, "made up", settings=FAST)
+    assert result.record["model"]["saw"] == {"kinetics400": "labels", "ssv2": "clips"}
+    assert "contamination: the model was trained on kinetics400, with labels" in str(result)
 
 
 def test_what_failed_is_counted_and_too_much_is_refused(task):

@@ -28,7 +28,7 @@ from cia_bench.statistics import wilson_interval
 from cia_bench.tables import CLASS_PREDICTIONS, SPLITS
 from cia_bench.tasks.task import Task
 
-SEEN = {"kinetics400": "kinetics", "ssv2": "ssv2"}  # kinds of task, as encoders.SEEN calls their data
+SEEN = {"kinetics400": "kinetics"}  # kinds of task whose data encoders.SEEN calls otherwise
 
 
 def evaluate_task(
@@ -93,9 +93,9 @@ def evaluate_task(
 
 
 def _as_of_task(task: Task, saw: dict | None) -> dict | None:
-    """What a model saw (encoders.Card), with the task's data under its own name."""
-    name = SEEN.get(task.kind)
-    return {**saw, task.name: saw[name]} if saw and name in saw else saw
+    """What a model saw (encoders.Card), with the task's data under the task's name."""
+    called = SEEN.get(task.kind)
+    return saw and {task.name if source == called else source: how for source, how in saw.items()}
 
 
 def _score_split(
