@@ -1,14 +1,18 @@
 """What runs on a GPU gives there what it gives on a CPU, to a stated tolerance."""
 
+import functools
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from tiny_models import kind_of, save_tiny
+from torch.nn import functional as F
 
-from cia_bench.baselines.lift import batches, run
+from cia_bench.baselines.lift import LiFT, LiFTConfig, batches, model, run
+from cia_bench.baselines.lift.model import has_short_attention
 from cia_bench.baselines.lift.settings import LiFTSettings, settings_for
 from cia_bench.baselines.lift.summary import Lift
 from cia_bench.baselines.lift.train import train
@@ -96,6 +100,39 @@ def drifting(clips: int = 400, frames: int = 16, features: int = 24) -> Training
 
 def losses(out: Path) -> list[float]:
     return [json.loads(line)["held_out"]["loss"] for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("dtype, tolerance", [("float16", 2e-3), ("bfloat16", 1e-2)])
+@pytest.mark.parametrize("tokens, heads, size", [(18, 8, 48), (2, 3, 5), (42, 4, 64), (64, 2, 128)])
+def test_lifts_kernels_are_attention(dtype, tolerance, tokens, heads, size):
+    """And their gradients its, beside torch's own in float64."""
+    assert has_short_attention(0)
+    generator, width = torch.Generator("cuda").manual_seed(0), heads * size
+    shapes = (5, tokens, 3 * width), (width,), (5, tokens, width)
+    into, bias, towards = (
+        torch.randn(shape, generator=generator, device="cuda", dtype=getattr(torch, dtype)) for shape in shapes
+    )
+    given = into.requires_grad_(), bias.requires_grad_()
+    mixed = torch.ops.cia_bench.short_attention(into, bias, heads)
+    exact = [one.detach().double().requires_grad_() for one in given]
+    query, key, value = exact[0].view(5, tokens, 3, heads, size).permute(2, 0, 3, 1, 4)
+    expected = F.scaled_dot_product_attention(query + exact[1].view(heads, 1, size), key, value)
+    expected = expected.transpose(1, 2).reshape(5, tokens, width)
+    ours = [mixed, *torch.autograd.grad(mixed, given, towards)]
+    theirs = [expected, *torch.autograd.grad(expected, exact, towards.double())]
+    for our, their in zip(ours, theirs, strict=True):
+        assert (our - their).norm() < tolerance * their.norm()
+
+
+def test_without_its_kernels_lift_is_the_same_and_it_is_said_once(monkeypatch, caplog):
+    lift, x = LiFT(LiFTConfig()).cuda().half().eval(), torch.randn(9, 16, 384, device="cuda").half()
+    with torch.inference_mode():
+        expected = lift(x)
+        monkeypatch.setattr(model, "_tried_short_attention", functools.cache(model._tried_short_attention.__wrapped__))
+        monkeypatch.setitem(sys.modules, "cia_bench.baselines.lift.short_attention", None)
+        for ours, theirs in zip(lift(x), expected, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=0.02)
+    assert caplog.text.count("LiFT's attention runs by torch's own kernels, which are slower: ") == 1
 
 
 @pytest.mark.parametrize("recipe", ["paper", "scaled"])

@@ -19,7 +19,7 @@ from cia_bench.baselines.lift.batches import Batches
 from cia_bench.baselines.lift.checkpoint import FILE_NAME, load_with_origin
 from cia_bench.baselines.lift.model import lift_loss
 from cia_bench.baselines.lift.resuming import save_state
-from cia_bench.baselines.lift.run import Run, augmented, held_out_clips
+from cia_bench.baselines.lift.run import Run, draw_mixing, held_out_clips, mixed
 from cia_bench.baselines.lift.settings import LiFTSettings, settings_for
 from cia_bench.baselines.lift.summary import Lift
 from cia_bench.baselines.lift.train import train
@@ -248,7 +248,7 @@ def test_augmented_clips_are_others_backwards_and_mixed_by_an_angle():
     torch.manual_seed(0)
     x = torch.eye(8)[:, None, :] * torch.tensor([1.0, 2.0, 3.0])[:, None]  # clip i: 1, 2, 3 times the i-th axis
     forwards = 0
-    for i, clip in enumerate(augmented(x)):  # (3, 8)
+    for i, clip in enumerate(mixed(x, *draw_mixing(8, "cpu"))):  # (3, 8)
         (j,) = [axis for axis in range(8) if axis != i and clip[:, axis].any()] or [i]
         own, other = clip[:, i], clip[:, j]
         for walk in (own, other):
@@ -264,9 +264,9 @@ def test_augmented_clips_are_others_backwards_and_mixed_by_an_angle():
 
 def test_augmented_clips_keep_mean_and_variance():
     x = torch.from_numpy(random_sequences(20_000, T=2, D=1))
-    mixed = augmented(x)
-    assert mixed.mean().item() == pytest.approx(0, abs=0.02) and mixed.var().item() == pytest.approx(1, abs=0.03)
-    assert torch.cov(torch.stack([x[:, 0, 0], mixed.mean(dim=1)[:, 0]]))[0, 1] > 0.2  # still mostly themselves
+    changed = mixed(x, *draw_mixing(len(x), "cpu"))
+    assert changed.mean().item() == pytest.approx(0, abs=0.02) and changed.var().item() == pytest.approx(1, abs=0.03)
+    assert torch.cov(torch.stack([x[:, 0, 0], changed.mean(dim=1)[:, 0]]))[0, 1] > 0.2  # still mostly themselves
 
 
 def test_the_scaled_recipe_grows_its_batches_with_the_store_and_the_paper_one_stays():

@@ -7,6 +7,8 @@ key, except its table of time codes, which is computed here for the length at ha
 Shapes: B sequences of T frames with D features each; W is the width of the latent space.
 """
 
+import functools
+import logging
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +17,10 @@ from torch.nn import functional as F
 
 from cia_bench.errors import ConfigError
 
+logger = logging.getLogger(__name__)
+
 ORTHOGONALITY_WEIGHT = 0.1
+MOST_TOKENS, LARGEST_HEAD, HALF = 64, 128, (torch.float16, torch.bfloat16)  # for the kernels of short_attention
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,8 @@ class Layer(nn.TransformerEncoderLayer):
         normed = self.norm1(x)
         mixed = self._attend_all(normed) if read is None else self._attend_first(normed, read)
         x = x[:, :read]
-        if not (self.training or torch.is_grad_enabled() or torch.is_autocast_enabled(x.device.type)):
+        differs = self.training or torch.is_grad_enabled() or torch.is_autocast_enabled(x.device.type)
+        if x.device.type == "cpu" and not differs:
             return self._added_in_place(x.contiguous(), mixed)
         x = x + self.dropout1(F.linear(mixed, self.self_attn.out_proj.weight, self._mixed_bias()))
         hidden = self.dropout(F.relu(self.linear1(self.norm2(x)), inplace=True))
@@ -107,8 +113,10 @@ class Layer(nn.TransformerEncoderLayer):
         B, N, W = x.shape
         heads, size = self.self_attn.num_heads, W // self.self_attn.num_heads
         query_bias, _, value_bias = self.self_attn.in_proj_bias.view(3, heads, 1, size)
-        into = F.linear(x, self.self_attn.in_proj_weight).view(B, N, 3, heads, size)
-        query, key, value = into.permute(2, 0, 3, 1, 4)  # (B, heads, N, size)
+        into = F.linear(x, self.self_attn.in_proj_weight)  # (B, N, 3 W)
+        if not self._dropout() and N <= MOST_TOKENS and size <= LARGEST_HEAD and runs_short_attention(into):
+            return torch.ops.cia_bench.short_attention(into, query_bias.flatten(), heads)
+        query, key, value = into.view(B, N, 3, heads, size).permute(2, 0, 3, 1, 4)  # (B, heads, N, size)
         if torch.is_grad_enabled():
             query = query + query_bias
         else:  # in place, which saves a copy
@@ -144,6 +152,30 @@ class Layer(nn.TransformerEncoderLayer):
 
     def _dropout(self) -> float:
         return self.self_attn.dropout if self.training else 0.0
+
+
+def runs_short_attention(x: Tensor) -> bool:
+    """Whether the kernels of short_attention run on such numbers, where they are."""
+    return x.is_cuda and x.dtype in HALF and has_short_attention(x.device.index)
+
+
+def has_short_attention(gpu: int) -> bool:
+    """Whether the kernels of short_attention run on a GPU; compiled code takes the answer as a constant."""
+    return _tried_short_attention(gpu)
+
+
+@functools.cache
+def _tried_short_attention(gpu: int) -> bool:
+    try:
+        from cia_bench.baselines.lift.short_attention import try_on
+
+        try_on(gpu)
+    except Exception as error:  # without Triton or a C compiler, of many kinds
+        logger.warning(
+            "LiFT's attention runs by torch's own kernels, which are slower: %s", " ".join(str(error).split())
+        )
+        return False
+    return True
 
 
 class Encoder(nn.Module):

@@ -18,7 +18,7 @@ from torch import Tensor
 from cia_bench import __version__
 from cia_bench.baselines.lift.batches import Batches, mean_and_scale
 from cia_bench.baselines.lift.checkpoint import FILE_NAME, save_lift
-from cia_bench.baselines.lift.model import LiFT, lift_loss
+from cia_bench.baselines.lift.model import LiFT, has_short_attention, lift_loss, time_codes
 from cia_bench.baselines.lift.resuming import (
     STATE_NAME,
     optimiser_tensors,
@@ -113,7 +113,7 @@ class Run:
         order = np.random.default_rng([self.settings.seed, self.epoch]).permutation(self.to_fit)
         batches = torch.from_numpy(order).split(self.settings.batch_size)
         unread = []  # losses of steps since they were last looked at: on a GPU a look waits for all that runs
-        for x in map(self._standardised, self.batches.take(batches[self.step :])):
+        for x in self.batches.take(batches[self.step :]):
             rate = self._set_learning_rate()
             unread.append(self._take_step(x))
             self.step += 1
@@ -137,10 +137,6 @@ class Run:
         if time.monotonic() >= self.save_from and self.epoch < self.settings.epochs:
             self._save()
 
-    def _standardised(self, x: Tensor) -> Tensor:
-        """A batch as stored, (B, T, D), in float32 and, if so set, centred and of unit variance."""
-        return (x.float() - self.mean) / self.scale if self.settings.standardise else x.float()
-
     def _set_learning_rate(self) -> float:
         (group,) = self.optimiser.param_groups
         if self.settings.schedule == "cosine":
@@ -149,12 +145,12 @@ class Run:
         return group["lr"]
 
     def _take_step(self, x: Tensor) -> Tensor:
-        """Move the weights by one batch (B, T, D); return the loss terms, still on the device."""
+        """Move the weights by one batch (B, T, D) as stored; return the loss terms, still on the device."""
         self.model.train()
         try:
-            x = augmented(x) if self.settings.augment else x
-            terms = self.terms(x, len(x) == self.settings.batch_size)
+            drawn = draw_mixing(len(x), self.device) if self.settings.augment else ()
             self.optimiser.zero_grad()
+            terms = self.terms(x, *drawn, whole=len(x) == self.settings.batch_size)
             terms[0].backward()
             self.optimiser.step()
         except (MemoryError, RuntimeError) as error:
@@ -164,7 +160,7 @@ class Run:
                 f"out of memory on {self.device} with batches of {self.settings.batch_size}; give a smaller "
                 "--batch-size"
             ) from error
-        return terms.detach()
+        return terms.detach().clone()  # the next step's may be written where these are
 
     def _read(self, unread: list[Tensor], batches: Sequence[Tensor]) -> None:
         """Add up the losses of the last steps; raises TrainingError if one is not finite."""
@@ -197,7 +193,7 @@ class Run:
         self.model.eval()
         batches = torch.from_numpy(self.to_hold_out).split(self.settings.batch_size)
         sums = np.zeros(len(TERMS))
-        for batch, x in zip(batches, map(self._standardised, self.batches.take(batches)), strict=True):
+        for batch, x in zip(batches, self.batches.take(batches), strict=True):
             terms = self.terms(x, whole=False).double().cpu().numpy()
             if not np.isfinite(terms).all():
                 self._stop(f"epoch {self.epoch + 1}, on what is held out", batch.numpy())
@@ -277,40 +273,55 @@ class Run:
 
 
 class Terms:
-    """The loss terms of a batch; of whole ones by a compiled function where that is a GPU's."""
+    """The loss terms of a batch as stored; of whole ones by a compiled function where that is a GPU's."""
 
     def __init__(self, run: Run):
         self.run = run
-        self.compiled = torch.compile(self._of, dynamic=False) if compiles(run.device) else self._of
+        self.compiled = self._of
+        if compiles(run.device):
+            for function in (time_codes, has_short_attention):
+                torch.compiler.assume_constant_result(function)  # else each step would work out the codes anew
+            self.compiled = torch.compile(self._of, dynamic=False, mode="reduce-overhead")
 
-    def __call__(self, x: Tensor, whole: bool) -> Tensor:
-        """Sequences (B, T, D) in float32 -> loss, reconstruction and orthogonality, (3,)."""
+    def __call__(self, x: Tensor, *drawn: Tensor, whole: bool) -> Tensor:
+        """Sequences (B, T, D) as stored, mixed as drawn -> loss, reconstruction and orthogonality, (3,)."""
         with in_precision(self.run.settings.precision, str(self.run.device)):
             if not whole:
-                return self._of(x)
+                return self._of(x, *drawn)
             try:
-                return self.compiled(x)
+                return self.compiled(x, *drawn)
             except RuntimeError as error:
                 if not type(error).__module__.startswith(COMPILER):
                     raise
                 logger.warning("steps run uncompiled, which is slower: %s", " ".join(str(error).split()))
                 self.compiled = self._of
-                return self.compiled(x)
+                return self.compiled(x, *drawn)
 
-    def _of(self, x: Tensor) -> Tensor:
+    def _of(self, x: Tensor, *drawn: Tensor) -> Tensor:
+        settings, x = self.run.settings, x.float()
+        if settings.standardise:
+            x = (x - self.run.mean) / self.run.scale
+        if drawn:
+            x = mixed(x, *drawn)
         x_hat, z_s, z_d = self.run.model(x)
-        return torch.stack(lift_loss(x, x_hat.float(), z_s.float(), z_d.float(), self.run.settings.orthogonality))
+        return torch.stack(lift_loss(x, x_hat.float(), z_s.float(), z_d.float(), settings.orthogonality))
 
 
-def augmented(x: Tensor) -> Tensor:
-    """Sequences (B, T, D) of centred features, half of them played backwards, each mixed with another of the batch.
+def draw_mixing(count: int, device: torch.device | str) -> tuple[Tensor, Tensor, Tensor]:
+    """What `mixed` is to do with so many sequences: which to play backwards, half of them, (B,) bool; an angle from 0
+    to 90 degrees for each, in radians, (B,); and with which other each is mixed, (B,)."""
+    backwards = torch.rand(count, device=device) < 0.5
+    angle = torch.rand(count, device=device) * (math.pi / 2)
+    return backwards, angle, torch.randperm(count, device=device)
 
-    x_i becomes cos(a) x_i + sin(a) x_j, each with an angle drawn from 0 to 90 degrees, which keeps mean and variance.
+
+def mixed(x: Tensor, backwards: Tensor, angle: Tensor, others: Tensor) -> Tensor:
+    """Sequences (B, T, D) of centred features, some played backwards, each mixed with another of the batch.
+
+    x_i becomes cos(a) x_i + sin(a) x_j, which keeps mean and variance.
     """
-    backwards = torch.rand(len(x), device=x.device) < 0.5
-    x = torch.where(backwards[:, None, None], x.flip(1), x)
-    angle = torch.rand(len(x), 1, 1, device=x.device) * math.pi / 2
-    return angle.cos() * x + angle.sin() * x[torch.randperm(len(x), device=x.device)]
+    x, angle = torch.where(backwards[:, None, None], x.flip(1), x), angle[:, None, None]
+    return angle.cos() * x + angle.sin() * x[others]
 
 
 def compiles(device: torch.device) -> bool:
