@@ -1,6 +1,7 @@
 import hashlib
 import math
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -369,6 +370,22 @@ def test_the_summary_is_the_static_vector_and_the_velocity_side_by_side(tmp_path
     half = lift(sequences.astype(np.float16), list("abcdefghijklmnopqrstuvwx"))
     assert half.dtype == np.float32 and np.abs(half - vectors).max() < 0.05
     assert lift(sequences[:0], []).shape == (0, 16)
+
+
+def test_a_summary_is_the_same_by_any_number_of_threads_and_leaves_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(summary, "CPU_BATCH", 7)
+    save_lift(random_model(), tmp_path / FILE_NAME, ORIGIN)
+    lift, sequences, before = Lift(tmp_path), random_sequences(50), torch.get_num_threads()
+    try:
+        vectors = []
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            vectors.append(lift(sequences, []))
+            with ThreadPoolExecutor(1) as new:
+                assert torch.get_num_threads() == new.submit(torch.get_num_threads).result() == threads
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_array_equal(*vectors)
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("bfloat16", 0.1), ("float16", 0.01)])

@@ -1,6 +1,8 @@
 """Summarise feature sequences with a trained LiFT: the static vector and the velocity, side by side."""
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from cia_bench.errors import ConfigError, EncoderError
 from cia_bench.files import sha256_of
 from cia_bench.precision import check_precision
 
-CPU_BATCH, GPU_BATCH = 128, 4096  # sequences at once: what a CPU keeps in its caches, and what fills a GPU
+CPU_BATCH, GPU_BATCH = 64, 4096  # sequences at once: what a CPU's core keeps in its cache, and what fills a GPU
 
 
 class Lift(Summary):
@@ -44,15 +46,27 @@ class Lift(Summary):
         self.weights_sha256 = sha256_of(file)
         self.parameters = sum(parameter.numel() for parameter in self.model.parameters())
 
-    @torch.inference_mode()
     def __call__(self, sequences: np.ndarray, clip_ids: Sequence[str]) -> np.ndarray:
         """[z_s, z_d] of each sequence, (N, T, D) -> (N, 2 W) float32.
+
+        A CPU's threads take a batch each: so none waits for another, as all would within each product of a batch.
 
         Raises EncoderError if D is not what the model was trained on, and ConfigError for fewer than 2 frames.
         """
         vectors = np.empty((len(sequences), 2 * self.model.config.width), dtype=np.float32)
-        for rows, x in self._batches(sequences):
-            vectors[rows] = torch.cat(self.model.encode(x), dim=1).float().cpu().numpy()
+
+        @torch.inference_mode()
+        def summarise(rows: slice) -> None:
+            z = self.model.encode(self._on_the_device(sequences[rows]))
+            vectors[rows] = torch.cat(z, dim=1).float().cpu().numpy()
+
+        batches, threads = self._batches(sequences), torch.get_num_threads()
+        at_once = threads if self.device == "cpu" else 1
+        try:
+            with ThreadPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                deque(pool.map(summarise, batches), maxlen=0)  # for what they raise
+        finally:
+            torch.set_num_threads(threads)  # torch gives what was set last to threads that are new
         return vectors
 
     @torch.inference_mode()
@@ -64,19 +78,23 @@ class Lift(Summary):
         N, T, D = sequences.shape
         latent = np.empty((N, T, self.model.config.width), dtype=np.float32)
         reconstruction = np.empty((N, T, D), dtype=np.float32)
-        for rows, x in self._batches(sequences):
-            x_hat, z_s, z_d = self.model(x)
+        for rows in self._batches(sequences):
+            x_hat, z_s, z_d = self.model(self._on_the_device(sequences[rows]))
             latent[rows], reconstruction[rows] = walk(z_s, z_d, T).float().cpu().numpy(), x_hat.float().cpu().numpy()
         return {"latent": latent, "reconstruction": reconstruction}
 
-    def _batches(self, sequences: np.ndarray) -> Iterator[tuple[slice, torch.Tensor]]:
-        """Which rows, and these sequences, at most batch_size, on the device; raises EncoderError for another D."""
+    def _batches(self, sequences: np.ndarray) -> list[slice]:
+        """The rows of each batch; raises EncoderError for another D."""
         wanted = self.model.config.feature_dim
         if sequences.shape[2] != wanted:
             raise EncoderError(
                 f"the sequences have {sequences.shape[2]} features a frame; these weights of lift take {wanted}"
             )
-        for start in range(0, len(sequences), self.batch_size):
-            rows = slice(start, start + self.batch_size)
-            x = torch.tensor(np.ascontiguousarray(sequences[rows]))  # a copy: where it lies may change the last digits
-            yield rows, x.to(self.device, self.dtype)
+        starts = range(0, len(sequences), self.batch_size)
+        return [slice(start, start + self.batch_size) for start in starts]
+
+    def _on_the_device(self, sequences: np.ndarray) -> torch.Tensor:
+        part = np.require(sequences, requirements=("C", "W"))
+        # on a CPU always a copy, because the last digits hang on where numbers lie
+        x = torch.tensor(part) if self.device == "cpu" else torch.from_numpy(part)
+        return x.to(self.device).to(self.dtype)
