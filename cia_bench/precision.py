@@ -66,3 +66,16 @@ def _no_tf32() -> Iterator[None]:
         yield
     finally:
         cudnn.allow_tf32 = before
+
+
+@contextmanager
+def one_thread():
+    """Torch on one thread for a while: how sums are divided over threads would change their last bits."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

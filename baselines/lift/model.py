@@ -114,7 +114,7 @@ class Layer(nn.TransformerEncoderLayer):
         heads, size = self.self_attn.num_heads, W // self.self_attn.num_heads
         query_bias, _, value_bias = self.self_attn.in_proj_bias.view(3, heads, 1, size)
         into = F.linear(x, self.self_attn.in_proj_weight)  # (B, N, 3 W)
-        if not self._dropout() and N <= MOST_TOKENS and size <= LARGEST_HEAD and runs_short_attention(into):
+        if not self._dropout() and fits_short_attention(into, size):
             return torch.ops.cia_bench.short_attention(into, query_bias.flatten(), heads)
         query, key, value = into.view(B, N, 3, heads, size).permute(2, 0, 3, 1, 4)  # (B, heads, N, size)
         if torch.is_grad_enabled():
@@ -154,9 +154,10 @@ class Layer(nn.TransformerEncoderLayer):
         return self.self_attn.dropout if self.training else 0.0
 
 
-def runs_short_attention(x: Tensor) -> bool:
-    """Whether the kernels of short_attention run on such numbers, where they are."""
-    return x.is_cuda and x.dtype in HALF and has_short_attention(x.device.index)
+def fits_short_attention(into: Tensor, size: int) -> bool:
+    """Whether the kernels of short_attention are for (B, N, 3 W) such numbers in heads of a size, and run there."""
+    few = into.shape[1] <= MOST_TOKENS and size <= LARGEST_HEAD
+    return into.is_cuda and into.dtype in HALF and few and has_short_attention(into.device.index)
 
 
 def has_short_attention(gpu: int) -> bool:

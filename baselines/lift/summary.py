@@ -13,7 +13,7 @@ from cia_bench.baselines.lift.model import walk
 from cia_bench.encoders import Summary
 from cia_bench.errors import ConfigError, EncoderError
 from cia_bench.files import sha256_of
-from cia_bench.precision import check_precision
+from cia_bench.precision import check_precision, one_thread
 
 CPU_BATCH, GPU_BATCH = 64, 4096  # sequences at once: what a CPU's core keeps in its cache, and what fills a GPU
 
@@ -61,12 +61,11 @@ class Lift(Summary):
             vectors[rows] = torch.cat(z, dim=1).float().cpu().numpy()
 
         batches, threads = self._batches(sequences), torch.get_num_threads()
-        at_once = threads if self.device == "cpu" else 1
-        try:
-            with ThreadPoolExecutor(at_once, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        if self.device == "cpu":
+            with one_thread(), ThreadPoolExecutor(threads) as pool:  # new threads take over what is set
                 deque(pool.map(summarise, batches), maxlen=0)  # for what they raise
-        finally:
-            torch.set_num_threads(threads)  # torch gives what was set last to threads that are new
+        else:
+            deque(map(summarise, batches), maxlen=0)
         return vectors
 
     @torch.inference_mode()

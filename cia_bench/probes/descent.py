@@ -1,12 +1,12 @@
 """Probes that are small torch modules: trained with AdamW on full batches, to the same bits each time."""
 
 from abc import abstractmethod
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cia_bench.errors import ProbeError
+from cia_bench.precision import one_thread
 from cia_bench.probes.base import Probe
 
 if TYPE_CHECKING:
@@ -64,16 +64,3 @@ class DescentProbe(Probe):
         with one_thread(), torch.no_grad():
             scores = self.module_(torch.as_tensor(features, dtype=torch.float32))
         return scores.double().numpy() + self.intercept_
-
-
-@contextmanager
-def one_thread():
-    """Torch on one thread for a while: how sums are divided over threads would change their last bits."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -101,7 +101,7 @@ valid = fuzz.valid
 
 
 @given(change=fuzz.changes)
-@settings(fuzz.fuzzed, max_examples=1500)
+@settings(fuzz.fuzzed, max_examples=3000)
 @pytest.mark.parametrize("source", ["ssv2", "charades", "epic"])
 def test_thousands_of_changed_files_are_read_as_documented_or_refused(source, valid, change):
     fuzz.check_reading(source, fuzz.changed(valid[source], change))
